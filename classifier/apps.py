@@ -1,0 +1,11 @@
+"""The classifier application."""
+
+from django.apps import AppConfig
+
+
+class ClassifierConfig(AppConfig):
+    default_auto_field = "django.db.models.BigAutoField"
+    name = "classifier"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers the system checks)

@@ -1,0 +1,1 @@
+"""CLIP inference: torch and numpy, no Django."""

@@ -1,0 +1,103 @@
+"""The exceptions of this application. Each carries one sentence for a person: what was wrong and what to do.
+
+Interfaces map them once: `status` is the HTTP status (RFC 9110), `code` the last part of the problem type.
+"""
+
+
+class ClassifierError(Exception):
+    """Base of all errors that are shown to the person who caused them."""
+
+    status = 500
+    code = "internal"
+
+
+class ImageError(ClassifierError):
+    """The file that was sent cannot be classified; nothing is stored."""
+
+    status = 422
+    code = "bad-image"
+
+
+class MissingImage(ImageError):
+    """No file was sent, or an empty one."""
+
+    status = 422
+    code = "no-image"
+
+
+class ImageTooLarge(ImageError):
+    """More bytes than MAX_UPLOAD_MB."""
+
+    status = 413
+    code = "too-large"
+
+
+class UnsupportedImage(ImageError):
+    """Not a picture, or a format that is not read."""
+
+    status = 415
+    code = "unsupported-image"
+
+
+class BrokenImage(ImageError):
+    """A picture that is truncated or damaged."""
+
+    status = 422
+    code = "broken-image"
+
+
+class TooManyPixels(ImageError):
+    """More pixels than are decoded; found before decoding."""
+
+    status = 422
+    code = "too-many-pixels"
+
+
+class LabelError(ClassifierError):
+    """Labels or prompt templates that cannot be used."""
+
+    status = 422
+    code = "bad-labels"
+
+
+class ModelError(ClassifierError):
+    """A checkpoint or artifact that cannot be used."""
+
+    status = 503
+    code = "model-error"
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that is missing, cut, of the wrong hash, or not CLIP."""
+
+    code = "bad-checkpoint"
+
+
+class DownloadError(ModelError):
+    """The checkpoint could not be fetched."""
+
+    code = "download-failed"
+
+
+class ModelUnavailable(ModelError):
+    """No usable artifact is there to serve from; `manage.py prepare_model` makes one."""
+
+    code = "model-unavailable"
+
+
+class TextUnsupported(ModelError):
+    """This model has no text tower (the stand-in)."""
+
+    status = 422
+    code = "text-unsupported"
+
+
+class Busy(ClassifierError):
+    """Too many pictures are waiting; try again after `retry_after` seconds."""
+
+    status = 503
+    code = "busy"
+
+    def __init__(self, message: str, retry_after: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds

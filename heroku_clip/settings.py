@@ -1,0 +1,202 @@
+"""Settings of Heroku CLIP. Everything that differs between deployments comes from the environment (or `.env`)."""
+
+import os
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import load_dotenv
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_dotenv(BASE_DIR / ".env")  # written by script/server; real environment variables win
+
+
+def env_flag(name: str, default: bool) -> bool:
+    """Read a boolean; anything but 1/0, true/false, yes/no, on/off fails."""
+    value = os.environ.get(name, "").strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    if value == "":
+        return default
+    raise ImproperlyConfigured(f"{name} is {value!r}; it must be 1 or 0.")
+
+
+def env_number(name: str, default: float, minimum: float, maximum: float = float("inf")) -> float:
+    """Read a number within bounds; anything else fails."""
+    value = os.environ.get(name, "").strip()
+    try:
+        number = float(value) if value else default
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number.") from error
+    if not minimum <= number <= maximum:
+        raise ImproperlyConfigured(f"{name} is {number:g}; it must be between {minimum:g} and {maximum:g}.")
+    return number
+
+
+def env_list(name: str, default: list[str]) -> list[str]:
+    """Read a comma-separated list."""
+    values = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+    return values or default
+
+
+# --- Where this runs ---------------------------------------------------------------------------------------------
+
+# Heroku sets DYNO at run time; the build sets neither, and SOURCE_VERSION only.
+ON_HEROKU = "DYNO" in os.environ
+DEBUG = env_flag("DEBUG", default=False)
+SECRET_KEY = os.environ.get("SECRET_KEY", "")
+if not SECRET_KEY:
+    if DEBUG:
+        SECRET_KEY = "insecure-key-for-development-only"
+    elif "SOURCE_VERSION" in os.environ and not ON_HEROKU:
+        SECRET_KEY = "used-while-heroku-builds-only"  # collectstatic signs nothing; config vars may not be set yet
+    else:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. script/server writes one into .env; on Heroku app.json generates one, "
+            "or run: heroku config:set SECRET_KEY=$(openssl rand -base64 48). For development set DEBUG=1."
+        )
+
+# Heroku's router only forwards requests whose host belongs to the app, hence "*" there.
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["*"] if ON_HEROKU else ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
+
+# --- The application ---------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "classifier",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "heroku_clip.urls"
+WSGI_APPLICATION = "heroku_clip.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "classifier.context.site",
+            ],
+        },
+    },
+]
+
+# --- Database ----------------------------------------------------------------------------------------------------
+
+# SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL. Persistent connections are checked before
+# use, so that a database that was restarted costs one reconnect and not an error.
+DATABASES = {
+    "default": dj_database_url.config(
+        default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_max_age=60, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL lets readers go on while one writes; IMMEDIATE takes the write lock at BEGIN, where waiting is possible.
+    # https://docs.djangoproject.com/en/5.2/ref/databases/#sqlite-notes
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Pictures and the model --------------------------------------------------------------------------------------
+
+MAX_UPLOAD_MB = env_number("MAX_UPLOAD_MB", 20, minimum=0.001, maximum=200)
+MAX_MEGAPIXELS = env_number("MAX_MEGAPIXELS", 50, minimum=0.001, maximum=178)
+# Django keeps uploads up to this size in memory; larger ones go to a temporary file.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
+
+CLIP_MODEL = os.environ.get("CLIP_MODEL", "").strip() or "ViT-B/32"
+CLIP_PRECISION = os.environ.get("CLIP_PRECISION", "").strip() or "auto"
+CLIP_MODEL_DIR = Path(os.environ.get("CLIP_MODEL_DIR", "").strip() or BASE_DIR / "model")
+CLIP_WEIGHTS_URL = os.environ.get("CLIP_WEIGHTS_URL", "").strip() or "https://openaipublic.azureedge.net/clip/models"
+CLIP_THREADS = int(env_number("CLIP_THREADS", min(os.cpu_count() or 1, 4), minimum=1, maximum=64))
+CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
+
+# --- Passwords and sessions --------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SESSION_COOKIE_AGE = 365 * 24 * 3600  # seconds; the session is what finds a visitor's history again
+SESSION_COOKIE_HTTPONLY = True
+
+# --- Language and time -------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# --- Static files ------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- Security ----------------------------------------------------------------------------------------------------
+
+# Heroku's router ends TLS and says so in this header; it overwrites whatever a client sent.
+# https://devcenter.heroku.com/articles/http-routing#heroku-headers
+if ON_HEROKU:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = env_flag("SECURE_SSL_REDIRECT", default=ON_HEROKU)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],  # previews of pictures that were chosen and not yet sent
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Logs --------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "level=%(levelname)s logger=%(name)s %(message)s"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
+    "root": {"handlers": ["stdout"], "level": "INFO"},
+    "loggers": {"django": {"handlers": ["stdout"], "level": "INFO", "propagate": False}},
+}
