@@ -1,0 +1,132 @@
+"""Uploads, the classification runs over them, and their predictions."""
+
+import uuid
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+
+class UploadQuerySet(models.QuerySet):
+    def of_owner(self, owner: str) -> "UploadQuerySet":
+        """Uploads made by one visitor; none for an empty key."""
+        return self.filter(owner=owner) if owner else self.none()
+
+    def with_latest(self) -> "UploadQuerySet":
+        """Fetch the newest run and its predictions along, in two queries however many uploads there are."""
+        return self.select_related("latest").prefetch_related("latest__predictions")
+
+
+class UploadManager(models.Manager.from_queryset(UploadQuerySet)):
+    """Leaves the picture's bytes in the database unless they are asked for by name."""
+
+    def get_queryset(self) -> UploadQuerySet:
+        return super().get_queryset().defer("image")
+
+
+class Upload(models.Model):
+    """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    owner = models.CharField(max_length=64, editable=False, help_text="Random key kept in the visitor's session")
+    name = models.CharField("file name", max_length=255, blank=True, help_text="As it was sent")
+    format = models.CharField(max_length=16, help_text="Of the file that was sent, as Pillow names it")
+    width = models.PositiveIntegerField(help_text="Pixels, upright, as sent")
+    height = models.PositiveIntegerField(help_text="Pixels, upright, as sent")
+    sha256 = models.CharField("SHA-256", max_length=64, help_text="Of the bytes that were sent")
+    image = models.BinaryField(help_text="Upright JPEG, longest side at most 512 pixels")
+    latest = models.ForeignKey(
+        "Classification", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    objects = UploadManager()
+
+    class Meta:
+        base_manager_name = "objects"  # refresh_from_db and relations leave the bytes alone, too
+        ordering = ["-created", "-id"]
+        indexes = [
+            models.Index(fields=["owner", "-created", "-id"], name="upload_of_owner"),
+            models.Index(fields=["-created", "-id"], name="upload_newest"),
+            models.Index(fields=["sha256"], name="upload_sha256"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or str(self.id)
+
+    def get_absolute_url(self) -> str:
+        return reverse("upload", args=[self.id])
+
+    @property
+    def top(self) -> "Prediction | None":
+        """The likeliest label of the newest run, if that run is done."""
+        if self.latest is None or self.latest.status != Classification.Status.DONE:
+            return None
+        return next(iter(self.latest.predictions.all()), None)
+
+
+class Classification(models.Model):
+    """One run of a model over one upload."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="classifications")
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.RUNNING)
+    reason = models.TextField(blank=True, help_text="Why it failed")
+    model = models.CharField(max_length=100, blank=True)
+    precision = models.CharField(max_length=8, blank=True)
+    weights_sha256 = models.CharField("weights SHA-256", max_length=64, blank=True)
+    label_set = models.CharField(max_length=100, default="imagenet")
+    templates = models.TextField(blank=True, help_text="The prompt templates, one per line, or the name of a known set")
+    seconds_decode = models.FloatField(null=True, blank=True, help_text="Reading and resizing the file")
+    seconds_predict = models.FloatField(null=True, blank=True, help_text="Image tower and ranking")
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        indexes = [
+            models.Index(fields=["status", "-created"], name="classification_status"),
+            models.Index(fields=["model", "-created"], name="classification_model"),
+            models.Index(fields=["label_set", "-created"], name="classification_label_set"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model or 'no model'}: {self.status}"
+
+    @property
+    def is_standin(self) -> bool:
+        return self.model.startswith("stand-in")
+
+
+class Prediction(models.Model):
+    """One label of a run, by rank."""
+
+    classification = models.ForeignKey(Classification, on_delete=models.CASCADE, related_name="predictions")
+    rank = models.PositiveSmallIntegerField(help_text="1 is the likeliest")
+    label = models.CharField(max_length=255)
+    index = models.PositiveIntegerField("ImageNet index", null=True, blank=True)
+    score = models.FloatField(help_text="Softmax probability over all labels")
+    similarity = models.FloatField(
+        null=True, blank=True, help_text="Cosine between the picture's and the label's embedding"
+    )
+
+    class Meta:
+        ordering = ["classification", "rank"]
+        constraints = [
+            models.UniqueConstraint(fields=["classification", "rank"], name="prediction_rank_once"),
+            models.CheckConstraint(condition=models.Q(rank__gte=1), name="prediction_rank_from_1"),
+            models.CheckConstraint(
+                condition=models.Q(score__gte=0) & models.Q(score__lte=1), name="prediction_score_is_probability"
+            ),
+        ]
+        indexes = [models.Index(fields=["label", "rank"], name="prediction_label")]
+
+    def __str__(self) -> str:
+        return f"{self.rank}. {self.label}"
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.score

@@ -1,0 +1,15 @@
+"""Addresses of the pages."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("uploads/<uuid:upload_id>/", views.upload_detail, name="upload"),
+    path("uploads/<uuid:upload_id>/image", views.upload_image, name="upload_image"),
+    path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
+    path("history/", views.history, name="history"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+]
