@@ -1,4 +1,4 @@
-"""What can be done with uploads, and the only place that writes them. Interfaces parse, call one of these and answer."""
+"""What can be done with uploads, and the only place that writes them. Interfaces parse, call one and answer."""
 
 from __future__ import annotations
 
