@@ -1,0 +1,325 @@
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+from django.test import SimpleTestCase
+from PIL import Image
+
+from classifier import containers, images
+from classifier.errors import BrokenImage, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
+
+LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
+
+
+def photo_path(name):
+    import importlib.util
+
+    return Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data" / name
+
+
+def photo(name="chelsea.png"):
+    return Image.open(photo_path(name)).convert("RGB")
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def read(data, **limits):
+    return images.picture_read(io.BytesIO(data), **(LIMITS | limits))
+
+
+def pixels(image):
+    return np.asarray(image, dtype=np.int16)
+
+
+def exif_with_orientation(value, order="<"):
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    return b"Exif\0\0" + magic + struct.pack(order + "LHHHLHHL", 8, 1, 274, 3, 1, value, 0, 0)
+
+
+class FormatTests(SimpleTestCase):
+    def assertReads(self, data, expected, name, tolerance=0):
+        picture = read(data)
+        self.assertEqual(picture.format, name)
+        self.assertEqual(picture.image.mode, "RGB")
+        self.assertEqual((picture.width, picture.height), expected.size)
+        difference = np.abs(pixels(picture.image) - pixels(expected))
+        self.assertLessEqual(difference.mean(), tolerance)
+
+    def test_lossless_formats_keep_every_pixel(self):
+        chelsea = photo()
+        for kind, name, options in (
+            ("PNG", "PNG", {}),
+            ("BMP", "BMP", {}),
+            ("TIFF", "TIFF", {}),
+            ("TIFF", "TIFF", {"compression": "tiff_lzw"}),
+            ("WEBP", "WebP", {"lossless": True}),
+        ):
+            with self.subTest(kind=kind, options=options):
+                self.assertReads(encoded(chelsea, kind, **options), chelsea, name)
+
+    def test_lossy_formats_look_the_same(self):
+        chelsea = photo()
+        for kind, name in (("JPEG", "JPEG"), ("WEBP", "WebP"), ("AVIF", "AVIF")):
+            with self.subTest(kind=kind):
+                self.assertReads(encoded(chelsea, kind, quality=90), chelsea, name, tolerance=4)
+
+    def test_an_ordinary_jpeg_is_decoded_as_openai_decodes_it(self):
+        for path in (photo_path("rocket.jpg"), photo_path("retina.jpg")):
+            self.assertReads(path.read_bytes(), Image.open(path).convert("RGB"), "JPEG")
+
+    def test_palette_grey_and_bilevel_pictures(self):
+        grey = photo("camera.png").convert("L")
+        for mode, kind, name in (
+            ("P", "GIF", "GIF"),
+            ("P", "PNG", "PNG"),
+            ("L", "JPEG", "JPEG"),
+            ("1", "PNG", "PNG"),
+            ("1", "TIFF", "TIFF"),
+        ):
+            with self.subTest(mode=mode, kind=kind):
+                image = grey.convert(mode)
+                data = encoded(image, kind)
+                self.assertReads(data, Image.open(io.BytesIO(data)).convert("RGB"), name)
+
+    def test_sixteen_bits_keep_their_high_byte(self):
+        ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+        expected = Image.fromarray((ramp >> 8).astype(np.uint8)).convert("RGB")
+        for kind, name in (("PNG", "PNG"), ("TIFF", "TIFF")):
+            self.assertReads(encoded(Image.fromarray(ramp), kind), expected, name)
+        self.assertReads(encoded(Image.fromarray(ramp.astype(np.int32)), "TIFF"), expected, "TIFF")
+
+    def test_float_pictures(self):
+        ramp = np.linspace(0, 1, 64 * 64).astype(np.float32).reshape(64, 64)
+        expected = Image.fromarray((ramp * 255).astype(np.uint8)).convert("RGB")
+        self.assertReads(encoded(Image.fromarray(ramp), "TIFF"), expected, "TIFF", tolerance=1)
+        self.assertReads(encoded(Image.fromarray(ramp * 4e6 - 2e6), "TIFF"), expected, "TIFF", tolerance=1)
+
+    def test_transparent_parts_become_white(self):
+        chelsea = photo()
+        alpha = Image.new("L", chelsea.size, 255)
+        alpha.paste(0, (0, 0, 100, 100))
+        alpha.paste(128, (100, 0, 200, 100))
+        rgba = chelsea.copy()
+        rgba.putalpha(alpha)
+        expected = Image.composite(chelsea, Image.new("RGB", chelsea.size, "white"), alpha)
+        for kind, name, options in (
+            ("PNG", "PNG", {}),
+            ("WEBP", "WebP", {"lossless": True, "exact": True}),
+            ("TIFF", "TIFF", {}),
+        ):
+            with self.subTest(kind=kind):
+                self.assertReads(encoded(rgba, kind, **options), expected, name, tolerance=0.02)
+        self.assertReads(
+            encoded(rgba.convert("LA"), "PNG"),
+            Image.composite(chelsea.convert("L").convert("RGB"), Image.new("RGB", chelsea.size, "white"), alpha),
+            "PNG",
+            tolerance=0.02,
+        )
+
+    def test_a_transparent_colour_becomes_white(self):
+        red = Image.new("RGB", (8, 8), (255, 0, 0))
+        self.assertEqual(read(encoded(red, "PNG", transparency=(255, 0, 0))).image.getpixel((0, 0)), (255, 255, 255))
+        self.assertEqual(read(encoded(red, "PNG")).image.getpixel((0, 0)), (255, 0, 0))
+        palette = red.convert("P")
+        data = encoded(palette, "GIF", transparency=palette.getpixel((0, 0)))
+        self.assertEqual(read(data).image.getpixel((0, 0)), (255, 255, 255))
+
+    def test_cmyk_as_adobe_writes_it_inverted(self):
+        chelsea = photo()
+        data = encoded(chelsea.convert("CMYK"), "JPEG", quality=95)
+        self.assertIn(b"Adobe", data[:200])
+        self.assertReads(data, chelsea, "JPEG", tolerance=4)
+        self.assertReads(encoded(chelsea.convert("CMYK"), "TIFF"), chelsea, "TIFF", tolerance=1)
+
+    def test_of_an_animation_the_first_frame(self):
+        frames = [Image.new("RGB", (60, 40), colour) for colour in ("red", "lime", "blue")]
+        for kind, name, options in (
+            ("GIF", "GIF", {}),
+            ("WEBP", "WebP", {"lossless": True}),
+            ("PNG", "PNG", {}),
+            ("TIFF", "TIFF", {}),
+        ):
+            with self.subTest(kind=kind):
+                data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+                self.assertReads(data, frames[0], name)
+
+    def test_the_reader_and_its_metadata_are_let_go(self):
+        image = read(encoded(photo(), "WEBP", exif=exif_with_orientation(1))).image
+        self.assertIs(type(image), Image.Image)
+        self.assertEqual(image.info, {})
+
+
+class OrientationTests(SimpleTestCase):
+    def test_every_orientation_comes_out_upright(self):
+        chelsea = photo().resize((120, 80))
+        undo = dict(images.UPRIGHT)
+        undo[6], undo[8] = undo[8], undo[6]
+        for kind, name in (("PNG", "PNG"), ("WEBP", "WebP"), ("TIFF", "TIFF")):
+            for value in range(1, 9):
+                with self.subTest(kind=kind, value=value):
+                    stored = chelsea.transpose(undo[value]) if value > 1 else chelsea
+                    exif = Image.Exif()
+                    exif[274] = value
+                    options = {"lossless": True} if kind == "WEBP" else {}
+                    picture = read(encoded(stored, kind, exif=exif, **options))
+                    self.assertEqual((picture.width, picture.height), (120, 80))
+                    self.assertEqual(picture.format, name)
+                    self.assertTrue((pixels(picture.image) == pixels(chelsea)).all())
+
+    def test_a_jpeg_from_a_phone_held_upright(self):
+        data = encoded(photo(), "JPEG", exif=exif_with_orientation(6, ">"))
+        picture = read(data)
+        self.assertEqual((picture.width, picture.height), (300, 451))
+        expected = Image.open(io.BytesIO(data)).transpose(Image.Transpose.ROTATE_270)
+        self.assertTrue((pixels(picture.image) == pixels(expected)).all())
+
+    def test_exif_that_cannot_be_read_means_upright(self):
+        good = exif_with_orientation(6)
+        self.assertEqual(containers.orientation(good), 6)
+        self.assertEqual(containers.orientation(good[6:]), 6)
+        for exif in (b"", b"Exif\0\0", good[:20], good.replace(b"II*", b"XX*"), exif_with_orientation(9), good[:-9]):
+            self.assertEqual(containers.orientation(exif), 1)
+
+
+class RefusalTests(SimpleTestCase):
+    def assertRefuses(self, error, message, data, **limits):
+        with self.assertRaisesMessage(error, message) as caught:
+            read(data, **limits)
+        self.assertIs(type(caught.exception), error)
+        self.assertTrue(str(caught.exception).isprintable())
+
+    def test_an_empty_file(self):
+        self.assertRefuses(MissingImage, "The file is empty. Choose a picture to send.", b"")
+
+    def test_too_many_bytes(self):
+        data = encoded(photo(), "PNG")
+        message = "This file is 0.3 MB; the limit is 0.1 MB."
+        self.assertRefuses(ImageTooLarge, message, data, max_bytes=100_000)
+        read(data, max_bytes=len(data))
+        message = "This file is 20.1 MB; the limit is 20 MB."
+        self.assertRefuses(ImageTooLarge, message, bytes(20_000_001))
+
+    def test_too_many_pixels_are_found_before_decoding(self):
+        header = encoded(Image.new("1", (8000, 8000)), "PNG")[:60]  # no pixels in it
+        message = "This picture is 8,000 by 8,000 pixels (64.0 megapixels); the limit is 50 megapixels."
+        self.assertRefuses(TooManyPixels, message, header)
+
+    def test_not_a_picture(self):
+        advice = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
+        for data, message in (
+            (b"hello, this is a text file", f"This file is not a picture we can read. {advice}"),
+            (b"%PDF-1.7 ...", f"This file is a PDF, not a picture we can read. {advice}"),
+            (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", f"This file is a video, not a picture we can read. {advice}"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "This is a HEIC photo, which we cannot read. Save or export it"),
+        ):
+            with self.subTest(data=data):
+                self.assertRefuses(UnsupportedImage, message, data)
+
+    def test_formats_that_pillow_reads_and_we_do_not(self):
+        for kind in ("PPM", "ICO", "TGA", "PCX", "SGI", "JPEG2000", "EPS", "PDF", "ICNS", "XBM", "DDS", "QOI"):
+            with self.subTest(kind=kind):
+                data = encoded(photo().resize((64, 64)).convert("1" if kind == "XBM" else "RGB"), kind)
+                self.assertRefuses(UnsupportedImage, "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF.", data)
+
+    def test_half_a_file(self):
+        for kind, name in (
+            ("JPEG", "JPEG"),
+            ("PNG", "PNG"),
+            ("WEBP", "WebP"),
+            ("GIF", "GIF"),
+            ("BMP", "BMP"),
+            ("TIFF", "TIFF"),
+            ("AVIF", "AVIF"),
+        ):
+            with self.subTest(kind=kind):
+                data = encoded(photo(), kind)
+                message = f"This {name} picture is damaged or cut short and cannot be read."
+                self.assertRefuses(BrokenImage, message, data[: len(data) // 2])
+
+    def test_a_strip_too_narrow_to_be_recognised(self):
+        strip = encoded(Image.new("L", (1, 60_000)), "PNG")
+        self.assertRefuses(ImageError, "This picture is 1 by 60,000 pixels, too narrow to be recognised.", strip)
+        self.assertEqual(read(encoded(Image.new("L", (1, 50)), "PNG")).image.size, (1, 50))
+
+    def test_no_pixels_at_all(self):
+        data = bytearray(encoded(Image.new("RGB", (1, 1)), "BMP"))
+        data[18:26] = bytes(8)
+        self.assertRefuses(BrokenImage, "This BMP picture is damaged or cut short", bytes(data))
+
+
+class LargePictureTests(SimpleTestCase):
+    def test_a_large_jpeg_is_decoded_small(self):
+        large = photo().resize((6000, 4000))
+        picture = read(encoded(large, "JPEG", exif=exif_with_orientation(6)))
+        self.assertEqual((picture.width, picture.height), (4000, 6000))
+        self.assertEqual(picture.image.size, (1000, 1500))
+        expected = large.reduce(4).transpose(Image.Transpose.ROTATE_270)
+        self.assertLess(np.abs(pixels(picture.image) - pixels(expected)).mean(), 2)
+
+    def test_a_large_png_is_divided(self):
+        large = photo().resize((5001, 3003), Image.Resampling.NEAREST)
+        picture = read(encoded(large, "PNG", compress_level=1))
+        self.assertEqual((picture.width, picture.height), (5001, 3003))
+        self.assertTrue((pixels(picture.image) == pixels(large.reduce(2))).all())
+
+
+class StoredJpegTests(SimpleTestCase):
+    def stored(self, image, **options):
+        data = images.picture_to_jpeg(image, **options)
+        return data, images.picture_from_jpeg(data)
+
+    def test_the_longer_side_is_512(self):
+        self.assertEqual(self.stored(photo("rocket.jpg"))[1].size, (512, 342))
+        self.assertEqual(self.stored(photo().rotate(90, expand=True).resize((1000, 2000)))[1].size, (256, 512))
+
+    def test_a_small_picture_keeps_its_size(self):
+        self.assertEqual(self.stored(photo())[1].size, (451, 300))
+        self.assertEqual(self.stored(Image.new("RGB", (1, 40)))[1].size, (1, 40))
+        self.assertEqual(self.stored(Image.new("RGB", (600, 12)))[1].size, (512, 10))
+
+    def test_it_looks_like_the_picture(self):
+        chelsea = photo()
+        self.assertLess(np.abs(pixels(self.stored(chelsea)[1]) - pixels(chelsea)).mean(), 3)
+
+    def test_nothing_but_pixels_is_kept(self):
+        exif = Image.Exif()
+        exif[0x8825] = {1: "N", 2: (52.0, 31.0, 12.0)}
+        source = encoded(photo(), "JPEG", exif=exif, icc_profile=b"profile" * 99, comment=b"secret comment")
+        data, image = self.stored(read(source).image)
+        for part in (b"Exif", b"ICC_PROFILE", b"secret", b"http"):
+            self.assertIn(part, source + b"http")
+            self.assertNotIn(part, data)
+        self.assertEqual(set(image.info), {"jfif", "jfif_version", "jfif_unit", "jfif_density"})
+
+
+class NameTests(SimpleTestCase):
+    def test_names_as_they_should_be_kept(self):
+        for sent, kept in (
+            ("cat.jpg", "cat.jpg"),
+            ("  my   cat .jpg ", "my cat .jpg"),
+            ("Ångström Ünïcödé 猫.jpg", "Ångström Ünïcödé 猫.jpg"),
+            ("C:\\Users\\me\\cat.jpg", "cat.jpg"),
+            ("../../etc/passwd", "passwd"),
+            ("..\\..\\boot.ini", "boot.ini"),
+            ("/", ""),
+            ("..", ""),
+            ("", ""),
+            ("cat\0.jpg\r\nSet-Cookie: a=b", "cat.jpgSet-Cookie: a=b"),
+            ("photo\u202egpj.exe", "photogpj.exe"),
+            ("\ud800cat.jpg", "cat.jpg"),
+            ("👩\u200d🚀.png", "👩\u200d🚀.png"),
+            ("<script>alert(1)</script>.png", "script>.png"),
+        ):
+            with self.subTest(sent=sent):
+                self.assertEqual(images.name_clean(sent), kept)
+
+    def test_long_names_keep_their_extension(self):
+        name = images.name_clean("猫" * 400 + ".jpeg")
+        self.assertEqual(name, "猫" * 250 + ".jpeg")
+        self.assertEqual(len(images.name_clean("x" * 400)), 255)
+        self.assertEqual(len(images.name_clean("a." + "x" * 400)), 255)
