@@ -1,1 +1,178 @@
-"""CLIP inference: torch and numpy, no Django."""
+"""CLIP inference: torch, numpy and Pillow, no Django. Importing this package does not import torch.
+
+`prepare` converts a checkpoint into an artifact on disk; `get_engine` loads it, once per process; an Engine embeds
+pictures and texts and ranks labels. Every method may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.errors import ModelError, ModelUnavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from classifier.engine.checkpoint import Progress
+
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
+STANDIN = "standin"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which model to use and how. `model` is an OpenAI name, a path to a checkpoint, or "standin"."""
+
+    model: str
+    model_dir: Path
+    precision: str = "auto"
+    threads: int = 2
+    device: str = "auto"
+    weights_url: str = "https://openaipublic.azureedge.net/clip/models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What answers. `manifest` is everything written at conversion, its self-check included."""
+
+    model: str
+    precision: str
+    weights_sha256: str
+    dim: int | None
+    input_resolution: int  # pixels
+    standin: bool
+    manifest: dict = field(hash=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A zero-shot head: one L2-normalised row of `weights` (K, D) float32 per label."""
+
+    name: str
+    labels: tuple[str, ...]
+    weights: np.ndarray
+    indices: tuple[int | None, ...]  # ImageNet index per label, where there is one
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One label in an answer: softmax probability over all labels of the head, and cosine."""
+
+    rank: int
+    label: str
+    index: int | None
+    score: float
+    similarity: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The likeliest labels first, and the picture's embedding: (D,) float32, L2-normalised; None from the stand-in."""
+
+    predictions: tuple[Ranked, ...]
+    embedding: np.ndarray | None
+
+
+class Engine:
+    """A loaded model. ClipEngine and StandIn implement it."""
+
+    info: ModelInfo
+    imagenet: Head
+
+    def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Upright RGB pictures -> (B, D) float32, L2-normalised."""
+        raise NotImplementedError
+
+    def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
+        """Rank the labels of `head` (ImageNet's where None) for one upright RGB picture."""
+        raise NotImplementedError
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts -> (T, D) float32, L2-normalised. Raises TextUnsupported, LabelError."""
+        raise NotImplementedError
+
+    def build_head(
+        self, name: str, labels: Sequence[str], templates: Sequence[str], progress: Progress | None = None
+    ) -> Head:
+        """Per label the mean of its normalised prompt embeddings, normalised again. Raises like embed_texts."""
+        raise NotImplementedError
+
+    def unload_text(self) -> None:
+        """Let the text tower and the tokenizer go; the next text loads them again."""
+        raise NotImplementedError
+
+    def rank(self, logits: np.ndarray, cosines: np.ndarray | None, head: Head, top: int) -> tuple[Ranked, ...]:
+        """Softmax over (K,) logits and its `top` likeliest; equal ones in the head's order."""
+        import numpy as np
+
+        scores = np.exp(logits.astype(np.float64) - logits.max())
+        scores /= scores.sum()
+        best = np.argsort(-scores, kind="stable")[:top]
+        return tuple(
+            Ranked(
+                rank=place,
+                label=head.labels[k],
+                index=head.indices[k],
+                score=float(scores[k]),
+                similarity=None if cosines is None else float(cosines[k]),
+            )
+            for place, k in enumerate(best, start=1)
+        )
+
+
+# --- One engine per process ------------------------------------------------------------------------------------------
+
+_engines: dict[Config, Engine] = {}
+_lock = threading.Lock()
+
+
+def get_engine(config: Config) -> Engine:
+    """The engine of this process, loaded at the first call. A failed load is tried again at the next call.
+
+    Raises ModelUnavailable with one sentence that says what to do.
+    """
+    engine = _engines.get(config)
+    if engine is not None:
+        return engine
+    with _lock:
+        if config not in _engines:
+            _engines[config] = load_engine(config)
+        return _engines[config]
+
+
+def load_engine(config: Config) -> Engine:
+    """Load without caching; get_engine is what servers call."""
+    try:
+        if config.model == STANDIN:
+            from classifier.engine.standin import StandIn
+
+            return StandIn(config)
+        from classifier.engine.clip_engine import ClipEngine
+
+        return ClipEngine(config)
+    except ModelUnavailable:
+        raise
+    except (ModelError, ImportError, MemoryError, OSError) as error:
+        raise ModelUnavailable(f"The model could not be loaded: {error}") from error
+
+
+def prepare(
+    config: Config, *, progress: Progress | None = None, download_only: bool = False, keep_checkpoint: bool = False
+) -> dict:
+    """Fetch, verify and convert what `config` names, unless a good artifact is there; return its manifest.
+
+    A checkpoint that was downloaded is deleted once converted, unless `keep_checkpoint`. Raises CheckpointError,
+    DownloadError, ModelUnavailable.
+    """
+    if config.model == STANDIN:
+        from classifier.engine.standin import standin_manifest
+
+        return standin_manifest()
+    from classifier.engine.artifact import artifact_prepare
+
+    return artifact_prepare(config, progress=progress, download_only=download_only, keep_checkpoint=keep_checkpoint)

@@ -1,0 +1,311 @@
+"""OpenAI's checkpoints: their names and hashes, and reading their file format.
+
+A checkpoint is a TorchScript archive: a ZIP whose `data.pkl` describes the module tree and whose `data/<n>` entries are
+the tensors, stored uncompressed (https://pytorch.org/docs/stable/notes/serialization.html). Only that description is
+read, by an unpickler that can build nothing but dictionaries and tensors; the archive's code is never run, and the
+tensors are views of the memory-mapped file, so that opening costs neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from classifier.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str, int, int], None]  # what is being done, units done, units in all
+
+# name: (SHA-256, file name), as in clip.py of https://github.com/openai/CLIP
+MODELS = {
+    "RN50": ("afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "RN50.pt"),
+    "RN101": ("8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599", "RN101.pt"),
+    "RN50x4": ("7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd", "RN50x4.pt"),
+    "RN50x16": ("52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa", "RN50x16.pt"),
+    "RN50x64": ("be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c", "RN50x64.pt"),
+    "ViT-B/32": ("40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32.pt"),
+    "ViT-B/16": ("5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", "ViT-B-16.pt"),
+    "ViT-L/14": ("b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836", "ViT-L-14.pt"),
+    "ViT-L/14@336px": ("3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", "ViT-L-14-336px.pt"),
+}
+
+CHUNK = 1 << 20  # bytes hashed at a time
+STORAGES = {
+    "HalfStorage": np.float16,
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "BoolStorage": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The dimensions of a CLIP model, read off its tensors. `layers` is a number for a ViT, four for a ResNet."""
+
+    embed_dim: int
+    resolution: int  # pixels
+    layers: int | tuple[int, ...]
+    width: int
+    patch: int | None  # pixels; None for a ResNet
+    context_length: int
+    vocab_size: int
+    text_width: int
+    text_layers: int
+
+    @property
+    def vit(self) -> bool:
+        return self.patch is not None
+
+    @property
+    def heads(self) -> int:
+        return self.width // 64
+
+    @property
+    def text_heads(self) -> int:
+        return self.text_width // 64
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint. `state` maps OpenAI's parameter names to tensors that are views of the file."""
+
+    path: Path
+    sha256: str
+    shape: Shape
+    state: dict[str, torch.Tensor]
+
+    @property
+    def name(self) -> str:
+        """OpenAI's name for this very file, else the file's own."""
+        for name, (sha256, _) in MODELS.items():
+            if sha256 == self.sha256:
+                return name
+        return self.path.stem
+
+    def image_state(self) -> dict[str, torch.Tensor]:
+        """The image tower's part, without the `visual.` in front."""
+        return {name[7:]: tensor for name, tensor in self.state.items() if name.startswith("visual.")}
+
+    def text_state(self) -> dict[str, torch.Tensor]:
+        """Everything that is not the image tower's."""
+        return {name: tensor for name, tensor in self.state.items() if not name.startswith("visual.")}
+
+
+def checkpoint_open(path: Path, *, sha256: str | None = None, progress: Progress | None = None) -> Checkpoint:
+    """Open a checkpoint in OpenAI's format, or a state dict saved by torch.save.
+
+    With `sha256` the file must have that hash; without, the ZIP's own checksums are verified. Raises CheckpointError.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint at {path}.")
+    found = file_sha256(path, progress)
+    if sha256 and found != sha256:
+        raise CheckpointError(f"{path} is not the file OpenAI published: its SHA-256 is {found}, not {sha256}.")
+    try:
+        state = archive_read(path, verify=sha256 is None)
+    except CheckpointError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise CheckpointError(f"{path} is cut, damaged, or not a PyTorch checkpoint: {error}.") from error
+    except (pickle.UnpicklingError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint that this program understands: {error}.") from error
+    return Checkpoint(path=path, sha256=found, shape=shape_of(state, path), state=state)
+
+
+def file_sha256(path: Path, progress: Progress | None = None) -> str:
+    """The SHA-256 of a file, read a chunk at a time."""
+    digest, size, done = hashlib.sha256(), path.stat().st_size, 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            done += len(chunk)
+            if progress:
+                progress("checking the checkpoint", done, size)
+    return digest.hexdigest()
+
+
+# --- The file format -----------------------------------------------------------------------------------------------
+
+
+class Node:
+    """A module of the archive: whatever its class was called, only its attributes are kept."""
+
+
+class TensorUnpickler(pickle.Unpickler):
+    """Reads `data.pkl` and refuses every name that is not a module, a tensor, or a list."""
+
+    def __init__(self, file: io.BytesIO, storage: Callable[[str, type], np.ndarray]) -> None:
+        super().__init__(file)
+        self.storage = storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "__torch__":
+            return Node
+        if module == "collections" and name == "OrderedDict":
+            return OrderedDict
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return rebuild_tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        if module == "torch.jit._pickle" and name.startswith("build_"):
+            return list
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which no CLIP checkpoint needs")
+
+    def persistent_load(self, key: tuple) -> np.ndarray:
+        _, dtype, number, _, _ = key  # "storage", element type, entry, device, elements
+        return self.storage(number, dtype)
+
+
+def rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
+    """A view of its storage; torch checks that it lies inside."""
+    import torch
+
+    try:
+        return torch.from_numpy(storage).as_strided(size, stride, offset)
+    except RuntimeError as error:
+        raise pickle.UnpicklingError(f"a tensor reaches past its data ({error})") from error
+
+
+def archive_read(path: Path, verify: bool) -> dict[str, torch.Tensor]:
+    """The tensors of a PyTorch archive by their dotted names."""
+    with zipfile.ZipFile(path) as archive:
+        if verify and (bad := archive.testzip()):
+            raise CheckpointError(f"{path} is damaged: {bad} in it does not match its checksum.")
+        pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if not pickles:
+            raise CheckpointError(f"{path} is a ZIP file but not a PyTorch checkpoint.")
+        prefix = pickles[0].removesuffix("data.pkl")
+        mapped = np.memmap(path, mode="c")  # copy on write: torch wants writable memory, the file stays as it is
+        storages: dict[str, np.ndarray] = {}
+
+        def storage(number: str, dtype: type) -> np.ndarray:
+            if number not in storages:
+                storages[number] = entry_view(archive, mapped, f"{prefix}data/{number}").view(dtype)
+            return storages[number]
+
+        root = TensorUnpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
+    return dict(flatten(root, ""))
+
+
+def entry_view(archive: zipfile.ZipFile, mapped: np.ndarray, name: str) -> np.ndarray:
+    """The bytes of one entry, without copying them where they are stored as they are."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return np.frombuffer(bytearray(archive.read(info)), np.uint8)
+    head = mapped[info.header_offset : info.header_offset + 30].tobytes()  # the local header, of variable length
+    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    if start + info.file_size > len(mapped):
+        raise zipfile.BadZipFile(f"{name} reaches past the end of the file")
+    return mapped[start : start + info.file_size]
+
+
+def flatten(node: Any, prefix: str) -> list[tuple[str, torch.Tensor]]:
+    """Module tree or state dict -> (dotted name, tensor) pairs."""
+    import torch
+
+    if isinstance(node, torch.Tensor):
+        return [(prefix, node)]
+    children = node.items() if isinstance(node, dict) else vars(node).items() if isinstance(node, Node) else ()
+    return [pair for key, child in children for pair in flatten(child, f"{prefix}.{key}" if prefix else str(key))]
+
+
+# --- What kind of CLIP it is ---------------------------------------------------------------------------------------
+
+
+def shape_of(state: dict[str, torch.Tensor], path: Path) -> Shape:
+    """Read the dimensions off the tensors, as build_model in OpenAI's model.py does, and check that they agree."""
+    try:
+        shape = vit_shape(state) if "visual.proj" in state else resnet_shape(state)
+        for name, expected in expected_shapes(shape).items():
+            if tuple(state[name].shape) != expected:
+                raise CheckpointError(f"{path} is not a CLIP model: {name} is {tuple(state[name].shape)}.")
+    except (KeyError, IndexError) as error:
+        raise CheckpointError(f"{path} is not a CLIP model: it has no {error}.") from error
+    if shape.width % 64 or shape.text_width % 64:
+        raise CheckpointError(f"{path} is not a CLIP model: its widths are no multiples of a head's 64.")
+    return shape
+
+
+def count_blocks(state: dict[str, torch.Tensor], prefix: str) -> int:
+    """How many numbered children `prefix` has."""
+    return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
+
+
+def vit_shape(state: dict[str, torch.Tensor]) -> Shape:
+    width, _, patch, _ = state["visual.conv1.weight"].shape
+    grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    layers = count_blocks(state, "visual.transformer.resblocks.")
+    return Shape(resolution=patch * grid, layers=layers, width=width, patch=patch, **text_shape(state))
+
+
+def resnet_shape(state: dict[str, torch.Tensor]) -> Shape:
+    width = state["visual.layer1.0.conv1.weight"].shape[0]
+    grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    layers = tuple(count_blocks(state, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
+    return Shape(resolution=grid * 32, layers=layers, width=width, patch=None, **text_shape(state))
+
+
+def text_shape(state: dict[str, torch.Tensor]) -> dict[str, int]:
+    return {
+        "embed_dim": state["text_projection"].shape[1],
+        "context_length": state["positional_embedding"].shape[0],
+        "vocab_size": state["token_embedding.weight"].shape[0],
+        "text_width": state["ln_final.weight"].shape[0],
+        "text_layers": count_blocks(state, "transformer.resblocks."),
+    }
+
+
+def expected_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Name and size of every tensor that the towers read (of a ResNet: of its text tower)."""
+    expected = {
+        "text_projection": (shape.text_width, shape.embed_dim),
+        "positional_embedding": (shape.context_length, shape.text_width),
+        "token_embedding.weight": (shape.vocab_size, shape.text_width),
+        "ln_final.weight": (shape.text_width,),
+        "ln_final.bias": (shape.text_width,),
+        "logit_scale": (),
+        **block_shapes("transformer.resblocks", shape.text_layers, shape.text_width),
+    }
+    if shape.vit:
+        tokens = (shape.resolution // shape.patch) ** 2 + 1
+        expected |= {
+            "visual.conv1.weight": (shape.width, 3, shape.patch, shape.patch),
+            "visual.class_embedding": (shape.width,),
+            "visual.positional_embedding": (tokens, shape.width),
+            "visual.proj": (shape.width, shape.embed_dim),
+            **{
+                f"visual.{norm}.{part}": (shape.width,) for norm in ("ln_pre", "ln_post") for part in ("weight", "bias")
+            },
+            **block_shapes("visual.transformer.resblocks", shape.layers, shape.width),
+        }
+    return expected
+
+
+def block_shapes(prefix: str, layers: int, width: int) -> dict[str, tuple[int, ...]]:
+    block = {
+        "attn.in_proj": (3 * width, width),
+        "attn.out_proj.": (width, width),
+        "mlp.c_fc.": (4 * width, width),
+        "mlp.c_proj.": (width, 4 * width),
+    }
+    sizes = {"ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,), "ln_2.bias": (width,)}
+    for name, (rows, columns) in block.items():
+        join = "_" if name == "attn.in_proj" else ""
+        sizes[f"{name}{join}weight"], sizes[f"{name}{join}bias"] = (rows, columns), (rows,)
+    return {f"{prefix}.{layer}.{name}": size for layer in range(layers) for name, size in sizes.items()}

@@ -1,0 +1,85 @@
+"""The Engine that runs CLIP from an artifact."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from classifier.engine import Answer, Config, Engine, Head, ModelInfo
+from classifier.engine.artifact import TEXT, head_read, manifest_read, shape_read, tensors_read
+from classifier.engine.checkpoint import Progress
+from classifier.engine.image_tower import ImageTower
+from classifier.engine.preprocess import picture_to_pixels
+from classifier.engine.prompts import embed_texts, head_weights
+from classifier.engine.text_tower import TextTower
+from classifier.engine.tokenizer import Tokenizer
+
+BATCH = 16  # pictures at a time; more gains nothing on a CPU and costs memory
+
+
+class ClipEngine(Engine):
+    """Loads the image tower at once and the text tower when the first text comes."""
+
+    def __init__(self, config: Config) -> None:
+        torch.set_num_threads(config.threads)
+        manifest = manifest_read(config)
+        self.config, self.text_lock = config, threading.Lock()
+        self.text: tuple[TextTower, Tokenizer] | None = None
+        shape, precision = shape_read(manifest), manifest["precision"]
+        self.tower = ImageTower(tensors_read(config, manifest, f"image-{precision}.safetensors"), shape, precision)
+        self.imagenet = head_read(config, manifest)
+        self.logit_scale = manifest["logit_scale"]
+        self.info = ModelInfo(
+            model=manifest["model"],
+            precision=precision,
+            weights_sha256=manifest["source"]["sha256"],
+            dim=shape.embed_dim,
+            input_resolution=shape.resolution,
+            standin=False,
+            manifest=manifest,
+        )
+
+    def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Upright RGB pictures -> (B, D) float32, L2-normalised."""
+        batches = [self.embed_batch(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
+        return np.concatenate(batches) if batches else np.zeros((0, self.info.dim), np.float32)
+
+    def embed_batch(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        pixels = np.stack([picture_to_pixels(picture, self.info.input_resolution) for picture in pictures])
+        with torch.inference_mode():
+            embeddings = self.tower(torch.from_numpy(pixels)).numpy()
+        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+    def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
+        """Rank the labels of `head` (ImageNet's where None) for one upright RGB picture."""
+        head = head or self.imagenet
+        embedding = self.embed_images([picture])[0]
+        cosines = head.weights @ embedding  # (K,)
+        return Answer(self.rank(cosines * self.logit_scale, cosines, head, top), embedding)
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts -> (T, D) float32, L2-normalised. Raises LabelError for a text longer than the context."""
+        return embed_texts(*self.load_text(), texts)
+
+    def build_head(
+        self, name: str, labels: Sequence[str], templates: Sequence[str], progress: Progress | None = None
+    ) -> Head:
+        """Per label the mean of its normalised prompt embeddings, normalised again. Raises LabelError."""
+        report = (lambda done, total: progress(f"building the head {name}", done, total)) if progress else None
+        weights = head_weights(*self.load_text(), labels, templates, progress=report)
+        return Head(name, tuple(labels), weights, (None,) * len(labels))
+
+    def load_text(self) -> tuple[TextTower, Tokenizer]:
+        with self.text_lock:
+            if self.text is None:
+                self.text = TextTower(tensors_read(self.config, self.info.manifest, TEXT)), Tokenizer()
+            return self.text
+
+    def unload_text(self) -> None:
+        """Let the text tower and the tokenizer go; the next text loads them again."""
+        with self.text_lock:
+            self.text = None

@@ -1,0 +1,37 @@
+"""A picture as CLIP expects it: OpenAI's preprocessing (`_transform` in clip.py), to the bit, without torchvision."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # of OpenAI's training pictures, R G B
+STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+
+
+def normalised_levels() -> np.ndarray:
+    """What each of the 256 byte values becomes in each channel: ToTensor's division, then Normalize. (3, 256)"""
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    return (levels[None, :] - MEAN[:, None]) / STD[:, None]
+
+
+LEVELS = normalised_levels()
+
+
+def picture_resized(picture: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:
+    """Shorter side to `shorter` pixels; the longer as torchvision's Resize rounds it."""
+    width, height = picture.size
+    longer = int(shorter * max(width, height) / min(width, height))
+    return picture.resize((shorter, longer) if width <= height else (longer, shorter), resample)
+
+
+def centre_crop(picture: Image.Image, side: int) -> Image.Image:
+    """The square in the middle; halves round to even, as Python's round in torchvision's CenterCrop."""
+    left, top = round((picture.width - side) / 2), round((picture.height - side) / 2)
+    return picture.crop((left, top, left + side, top + side))
+
+
+def picture_to_pixels(picture: Image.Image, side: int) -> np.ndarray:
+    """RGB picture -> (3, side, side) float32."""
+    crop = np.asarray(centre_crop(picture_resized(picture, side, Image.Resampling.BICUBIC), side).convert("RGB"))
+    return np.stack([LEVELS[channel][crop[:, :, channel]] for channel in range(3)])

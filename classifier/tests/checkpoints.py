@@ -1,0 +1,86 @@
+"""Checkpoints in OpenAI's file format with random weights, made on the fly: the published ones are not everywhere.
+
+Same layout, names, shapes and dtypes: a TorchScript archive, float16 weights, float32 LayerNorms and embeddings, and
+the three extra entries input_resolution, context_length and vocab_size.
+"""
+
+import atexit
+import functools
+import importlib.util
+import sys
+import tempfile
+from pathlib import Path
+
+# name: (embed_dim, image_resolution, vision_layers, vision_width, vision_patch_size,
+#        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers)
+SHAPES = {
+    "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
+    "tiny": (64, 64, 2, 128, 16, 77, 49408, 64, 1, 2),
+    "tiny-resnet": (64, 64, (1, 1, 1, 1), 64, None, 77, 49408, 64, 1, 2),
+}
+
+
+def clip_model_module():
+    """OpenAI's clip.model, without running clip/__init__.py, which imports torchvision."""
+    sys.modules.setdefault("clip", importlib.util.module_from_spec(importlib.util.find_spec("clip")))
+    import clip.model
+
+    return clip.model
+
+
+@functools.cache
+def scratch() -> Path:
+    """A directory that goes when the tests end."""
+    directory = tempfile.TemporaryDirectory(prefix="clip-tests-")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
+
+
+@functools.cache
+def checkpoint(shape: str = "tiny", outliers: bool = False) -> Path:
+    """The path of a checkpoint of that shape, made once per run."""
+    path = scratch() / f"{shape.replace('/', '-')}{'-outliers' if outliers else ''}.pt"
+    checkpoint_write(shape, path, outliers)
+    return path
+
+
+def checkpoint_write(shape: str, path: Path, outliers: bool = False) -> None:
+    import torch
+
+    module, size = clip_model_module(), SHAPES[shape][1]
+    torch.manual_seed(0)
+    model = module.CLIP(*SHAPES[shape]).eval()
+    model.logit_scale.data.fill_(4.6052)  # the trained models end at exp(4.6052) = 100
+    if outliers:
+        add_outliers(model)
+    for name, value in (("input_resolution", size), ("context_length", 77), ("vocab_size", 49408)):
+        model.__dict__.pop(name, None)  # OpenAI's archives hold these three as tensors
+        model.register_buffer(name, torch.tensor(value))
+    example = (torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long))
+    with torch.no_grad():  # traced in float32, where every operator exists on a CPU; stored in float16, as OpenAI's
+        script = torch.jit.trace(model, example, check_trace=False)
+    module.convert_weights(model)
+    halves = model.state_dict()
+    for name, tensor in [*script.named_parameters(), *script.named_buffers()]:
+        if name in halves:
+            tensor.data = halves[name].data
+    script.save(str(path))
+
+
+def add_outliers(model, channels: int = 6, gain: float = 40.0) -> None:
+    """Give a few residual channels the very large activations that trained transformers have."""
+    import torch
+
+    for block in list(model.visual.transformer.resblocks)[1:]:
+        picked = torch.randperm(block.ln_1.weight.numel())[:channels]
+        block.ln_1.weight.data[picked] *= gain
+        block.ln_2.weight.data[picked] *= gain
+        block.mlp.c_proj.bias.data[picked] += gain / 10
+
+
+def reference(path: Path):
+    """OpenAI's own network with the checkpoint's weights, in float32, as clip.load gives it on a CPU."""
+    import torch
+
+    state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    return clip_model_module().build_model(state).float()
