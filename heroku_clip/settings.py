@@ -109,13 +109,21 @@ TEMPLATES = [
 
 # --- Database ----------------------------------------------------------------------------------------------------
 
-# SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL. Persistent connections are checked before
-# use, so that a database that was restarted costs one reconnect and not an error.
-DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_max_age=60, conn_health_checks=True
-    )
-}
+# SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL.
+DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_health_checks=True)}
+# Heroku's smallest plan allows 20 connections, a dyno runs more threads than that, and most of them wait for pixels and
+# not for the database: so the threads share a few connections. Two dynos with 8 leave 4 for the release and for staff.
+# A connection is checked before use, so that a database that was restarted costs a reconnect and not an error.
+# https://docs.djangoproject.com/en/5.2/ref/databases/#connection-pool
+DATABASE_CONNECTIONS = int(env_number("DATABASE_CONNECTIONS", 8, minimum=1, maximum=100))
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_CONNECTIONS,
+        "timeout": 5,  # seconds to wait for a free connection before the visitor is told to try again
+        "max_idle": 60,  # seconds
+        "reconnect_timeout": 5,  # seconds of backing off, then the next request tries anew
+    }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes; IMMEDIATE takes the write lock at BEGIN, where waiting is possible.
     # https://docs.djangoproject.com/en/5.2/ref/databases/#sqlite-notes
