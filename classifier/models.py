@@ -6,6 +6,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from .words import WordsField
+
 
 class UploadQuerySet(models.QuerySet):
     def of_owner(self, owner: str) -> "UploadQuerySet":
@@ -24,8 +26,20 @@ class UploadManager(models.Manager.from_queryset(UploadQuerySet)):
         return super().get_queryset().defer("image")
 
 
+class Status(models.TextChoices):
+    """How far a run has come."""
+
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
+
+
 class Upload(models.Model):
-    """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last."""
+    """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last.
+
+    The last fields repeat what the newest run found, so that lists are filtered, searched and drawn along one index
+    of one table; services.py writes them with the run.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created = models.DateTimeField(default=timezone.now, editable=False)
@@ -39,6 +53,12 @@ class Upload(models.Model):
     latest = models.ForeignKey(
         "Classification", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.RUNNING, editable=False)
+    model = models.CharField(max_length=100, blank=True, editable=False)
+    label_set = models.CharField(max_length=100, blank=True, editable=False)
+    top_label = models.CharField(max_length=255, blank=True, editable=False, help_text="Empty until a run is done")
+    top_score = models.FloatField(null=True, blank=True, editable=False)
+    words = WordsField(blank=True, editable=False, help_text="Of file name and top label, for the search")
 
     objects = UploadManager()
 
@@ -49,6 +69,12 @@ class Upload(models.Model):
             models.Index(fields=["owner", "-created", "-id"], name="upload_of_owner"),
             models.Index(fields=["-created", "-id"], name="upload_newest"),
             models.Index(fields=["sha256"], name="upload_sha256"),
+            models.Index(fields=["status", "-created", "-id"], name="upload_status"),
+            models.Index(fields=["model", "-created", "-id"], name="upload_model"),
+            models.Index(fields=["label_set", "-created", "-id"], name="upload_label_set"),
+            models.Index(fields=["top_label", "-created", "-id"], name="upload_top_label"),
+            models.Index(fields=["owner", "top_label", "-created", "-id"], name="upload_of_owner_label"),
+            # On PostgreSQL migration 0002 adds upload_words, a GIN index that SQLite's tables cannot have.
         ]
 
     def __str__(self) -> str:
@@ -68,10 +94,7 @@ class Upload(models.Model):
 class Classification(models.Model):
     """One run of a model over one upload."""
 
-    class Status(models.TextChoices):
-        RUNNING = "running", "running"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
+    Status = Status
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="classifications")
     created = models.DateTimeField(default=timezone.now, editable=False)
@@ -88,6 +111,7 @@ class Classification(models.Model):
     class Meta:
         ordering = ["-created", "-id"]
         indexes = [
+            models.Index(fields=["-created", "-id"], name="classification_newest"),
             models.Index(fields=["status", "-created"], name="classification_status"),
             models.Index(fields=["model", "-created"], name="classification_model"),
             models.Index(fields=["label_set", "-created"], name="classification_label_set"),

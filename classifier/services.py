@@ -14,6 +14,7 @@ from django.db import transaction
 from . import engine
 from .errors import ClassifierError, ModelUnavailable
 from .models import Classification, Prediction, Upload
+from .words import words_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,24 @@ def _run_start(upload: Upload, loaded: engine.Engine, seconds_decode: float) -> 
     )
     upload.latest = run
     upload.save(update_fields=["latest"])
+    _upload_repeat(run)
     return run
+
+
+def _upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None:
+    """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
+    upload = run.upload
+    found = {
+        "status": run.status,
+        "model": run.model,
+        "label_set": run.label_set,
+        "top_label": top.label if top else "",
+        "top_score": top.score if top else None,
+        "words": words_of(upload.name, top.label if top else ""),
+    }
+    if Upload.objects.filter(pk=upload.pk, latest=run).update(**found):
+        for field, value in found.items():
+            setattr(upload, field, value)
 
 
 def _run_finish(run: Classification, loaded: engine.Engine, picture: object) -> None:
@@ -118,7 +136,9 @@ def _run_finish(run: Classification, loaded: engine.Engine, picture: object) -> 
         logger.exception("event=classify_failed upload=%s", run.upload_id)
         run.status = Classification.Status.FAILED
         run.reason = str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
-        run.save(update_fields=["status", "reason"])
+        with transaction.atomic():
+            run.save(update_fields=["status", "reason"])
+            _upload_repeat(run)
         return
     run.seconds_predict = time.perf_counter() - started
     run.status = Classification.Status.DONE
@@ -135,6 +155,7 @@ def _run_finish(run: Classification, loaded: engine.Engine, picture: object) -> 
             )
             for ranked in answer.predictions
         )
+        _upload_repeat(run, answer.predictions[0])
     logger.info(
         "event=classified upload=%s model=%r precision=%s decode_ms=%.0f predict_ms=%.0f",
         run.upload_id, run.model, run.precision, 1000 * run.seconds_decode, 1000 * run.seconds_predict,
