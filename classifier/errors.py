@@ -101,3 +101,14 @@ class Busy(ClassifierError):
     def __init__(self, message: str, retry_after: int = 2) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class RateLimited(ClassifierError):
+    """Too many requests from one address or with one key; try again after `retry_after` seconds."""
+
+    status = 429
+    code = "rate-limited"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
