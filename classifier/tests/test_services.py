@@ -1,78 +1,115 @@
-"""What services keep true of the records. The model is not the point here, so a small one answers."""
+"""Uploads are stored, classified, classified again and deleted."""
 
-from types import SimpleNamespace
+import io
+from pathlib import Path
 from unittest import mock
 
+import numpy as np
 from django.test import TestCase
 from PIL import Image
 
 from classifier import services
-from classifier.errors import ModelUnavailable
-from classifier.images import picture_to_jpeg
-from classifier.models import Classification, Upload
-
-from .test_models import make_upload
+from classifier.engine import Answer, ModelInfo, Ranked
+from classifier.errors import ImageError, ModelUnavailable
+from classifier.models import Classification, Prediction, Upload
 
 
-class Engine:
-    """Answers with fixed labels; calls `before` first, which may raise or overtake."""
+class FixedEngine:
+    """Answers always the same, without a model; what the services do with an answer is the point here."""
 
-    def __init__(self, *labels, before=lambda: None):
-        self.labels, self.before = labels, before
-        self.info = SimpleNamespace(model="ViT-B/32", precision="int8", weights_sha256="0" * 64, standin=False)
+    info = ModelInfo("ViT-B/32", "fp32", "f" * 64, 4, 224, standin=False, manifest={})
 
-    def classify(self, picture, head=None, top=5):
-        self.before()
-        ranked = [
-            SimpleNamespace(rank=rank, label=label, index=rank, score=0.5**rank, similarity=0.3 / rank)
-            for rank, label in enumerate(self.labels, start=1)
-        ]
-        return SimpleNamespace(predictions=tuple(ranked), embedding=None)
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
 
-
-def serve(*labels, **options):
-    return mock.patch("classifier.services.engine_get", return_value=Engine(*labels, **options))
+    def classify(self, picture, head=None, top=5) -> Answer:
+        if self.error:
+            raise self.error
+        ranked = tuple(Ranked(n, f"label {n}", n, 1 / 2**n, 0.3 - n / 100) for n in range(1, 6))
+        return Answer(ranked, np.array([1, 0, 0, 0], dtype=np.float32))
 
 
-class ClassifyAgainTests(TestCase):
-    """Upload's own fields follow its newest run."""
+def use_engine(loaded: FixedEngine | None = None):
+    return mock.patch("classifier.services.engine_get", return_value=loaded or FixedEngine())
 
-    def setUp(self):
-        jpeg = picture_to_jpeg(Image.new("RGB", (8, 6), "red"))
-        self.upload = make_upload(name="IMG_1.jpg", image=jpeg)
 
-    def test_the_upload_repeats_what_the_run_found(self):
-        with serve("espresso", "cup"):
-            run = services.upload_classify(upload=self.upload)
-        for upload in (self.upload, Upload.objects.get()):
-            self.assertEqual(upload.latest, run)
-            self.assertEqual((upload.status, upload.model, upload.label_set), ("done", "ViT-B/32", "imagenet"))
-            self.assertEqual((upload.top_label, upload.top_score), ("espresso", 0.5))
-            self.assertEqual(upload.words, " img 1 jpg espresso")
+def png(width: int = 64, height: int = 48) -> io.BytesIO:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(stream, "PNG")
+    stream.seek(0)
+    return stream
 
-    def test_a_failed_run_leaves_no_label(self):
-        with serve("espresso"):
-            services.upload_classify(upload=self.upload)
-        with serve(before=mock.Mock(side_effect=RuntimeError("out of luck"))), self.assertLogs("classifier", "ERROR"):
-            services.upload_classify(upload=self.upload)
-        upload = Upload.objects.get()
-        self.assertEqual((upload.status, upload.top_label, upload.top_score), ("failed", "", None))
-        self.assertEqual(upload.words, " img 1 jpg")
 
-    def test_a_run_that_was_overtaken_does_not_show(self):
-        def overtake():
-            with serve("moped"):
-                services.upload_classify(upload=Upload.objects.get())
+class UploadCreateTests(TestCase):
+    def test_it_stores_the_picture_the_run_and_five_predictions(self):
+        with use_engine():
+            upload = services.upload_create(file=png(1024, 512), name="../a\x00b.png", owner="me")
+        upload = Upload.objects.with_latest().get(pk=upload.pk)
+        self.assertEqual((upload.owner, upload.name, upload.format), ("me", "ab.png", "PNG"))
+        self.assertEqual((upload.width, upload.height), (1024, 512))
+        self.assertEqual(Image.open(io.BytesIO(bytes(upload.image))).size, (512, 256))
+        run = upload.latest
+        self.assertEqual((run.status, run.model, run.precision), ("done", "ViT-B/32", "fp32"))
+        self.assertGreater(run.seconds_decode, 0)
+        self.assertGreater(run.seconds_predict, 0)
+        self.assertEqual([p.label for p in run.predictions.all()], [f"label {n}" for n in range(1, 6)])
+        self.assertEqual(upload.top.label, "label 1")
 
-        with serve("espresso", before=overtake):
-            services.upload_classify(upload=self.upload)
-        self.assertEqual(Upload.objects.get().top_label, "moped")
-        self.assertEqual(Classification.objects.filter(status="done").count(), 2)
+    def test_a_bad_picture_stores_nothing(self):
+        with use_engine(), self.assertRaises(ImageError):
+            services.upload_create(file=io.BytesIO(b"not a picture"), name="a.txt", owner="me")
+        self.assertFalse(Upload.objects.exists())
 
-    def test_without_a_model_nothing_changes(self):
+    def test_without_a_model_nothing_is_stored(self):
         with (
             mock.patch("classifier.services.engine_get", side_effect=ModelUnavailable("none")),
             self.assertRaises(ModelUnavailable),
         ):
-            services.upload_classify(upload=self.upload)
-        self.assertFalse(Classification.objects.exists())
+            services.upload_create(file=png(), name="a.png", owner="me")
+        self.assertFalse(Upload.objects.exists())
+
+    def test_a_failed_classification_keeps_the_upload_and_says_why(self):
+        with use_engine(FixedEngine(RuntimeError("out of luck"))), self.assertLogs("classifier", "ERROR"):
+            upload = services.upload_create(file=png(), name="a.png", owner="me")
+        run = Upload.objects.with_latest().get(pk=upload.pk).latest
+        self.assertEqual((run.status, run.predictions.count()), ("failed", 0))
+        self.assertIn("out of luck", run.reason)
+
+    def test_predictions_and_done_are_stored_together_or_not_at_all(self):
+        broken = mock.patch.object(Prediction.objects, "bulk_create", side_effect=RuntimeError("disk full"))
+        with use_engine(), broken, self.assertRaisesMessage(RuntimeError, "disk full"):
+            services.upload_create(file=png(), name="a.png", owner="me")
+        run = Classification.objects.get()
+        self.assertEqual((run.status, run.predictions.count()), ("running", 0))
+
+
+class UploadClassifyTests(TestCase):
+    def test_it_adds_a_run_from_the_stored_picture(self):
+        with use_engine(FixedEngine(RuntimeError("x"))), self.assertLogs("classifier", "ERROR"):
+            upload = services.upload_create(file=png(), name="a.png", owner="me")
+        with use_engine():
+            run = services.upload_classify(upload=Upload.objects.get(pk=upload.pk))
+        self.assertEqual(run.status, "done")
+        upload = Upload.objects.with_latest().get(pk=upload.pk)
+        self.assertEqual((upload.latest, upload.classifications.count()), (run, 2))
+
+
+class StandinTests(TestCase):
+    def test_production_refuses_it(self):
+        production = self.settings(CLIP_MODEL="standin", ON_HEROKU=True, DEBUG=False)
+        with production, self.assertRaisesMessage(ModelUnavailable, "not CLIP"):
+            services.engine_config()
+        with self.settings(CLIP_MODEL="standin", ON_HEROKU=False, DEBUG=False):
+            self.assertEqual(services.engine_config().model, "standin")
+
+    def test_real_photos_get_their_label(self):
+        import skimage
+
+        photos = Path(skimage.__file__).parent / "data"
+        with self.settings(CLIP_MODEL="standin"):
+            for name, expected in (("coffee.png", "espresso"), ("rocket.jpg", "missile"), ("chelsea.png", "cat")):
+                with self.subTest(name), (photos / name).open("rb") as file:
+                    upload = services.upload_create(file=file, name=name, owner="me")
+                    upload = Upload.objects.with_latest().get(pk=upload.pk)
+                    self.assertIn(expected, upload.top.label)
+                    self.assertEqual(upload.latest.model, "stand-in: EfficientNet-Lite0, not CLIP")
