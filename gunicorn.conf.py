@@ -1,16 +1,57 @@
-"""How gunicorn serves the application, on a dyno and by script/server. https://docs.gunicorn.org/en/stable/settings.html"""
+"""How gunicorn serves the application, on a dyno and by script/server. https://gunicorn.org/reference/settings/"""
 
+import ctypes
 import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from heroku_clip.worker import BufferingWorker, Logger
 
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 # One process holds one model; threads share it. Heroku sets WEB_CONCURRENCY to 2 on 512 MB, which is a guess made for
 # applications without a model, so it counts only where a person set it. No preload: a fork after torch's threads
 # have started hangs.
 workers = int(os.environ.get("WEB_CONCURRENCY", "1")) if "WEB_CONCURRENCY_SET_BY" not in os.environ else 1
-worker_class = "gthread"
-threads = 16  # mostly waiting for slow clients; how many classify at a time is decided in the application
+worker_class = BufferingWorker
+# More than CLIP_SLOTS and CLIP_QUEUE together, so that pages are served while pictures wait.
+threads = int(os.environ.get("WEB_THREADS", "24"))
+worker_connections = 512  # clients that are sending, waiting or keeping a connection open; each may cost 64 KB
 timeout = 60  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 25  # seconds; Heroku kills 30 s after SIGTERM
 keepalive = 5  # seconds
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a heartbeat on a busy disk can stall
+control_socket_disable = True  # nobody uses it
+logger_class = Logger
 accesslog = None
+
+# --- Memory ------------------------------------------------------------------------------------------------------
+
+# https://man7.org/linux/man-pages/man3/mallopt.3.html
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+
+
+def memory_tune() -> None:
+    """Keep glibc from hoarding. By itself it makes eight arenas per core, of which each keeps what it once held, and
+    raises the size from which memory is given back at once to 32 MB as soon as such a block was freed.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return  # not glibc
+    mallopt(M_ARENA_MAX, 2)
+    mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024)
+    mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024)
+
+
+memory_tune()  # the workers inherit it
+
+# --- A worker's life ---------------------------------------------------------------------------------------------
+
+
+def post_worker_init(worker: BufferingWorker) -> None:
+    """The port is bound and requests are taken; the model loads meanwhile."""
+    from classifier import upkeep
+
+    threading.Thread(target=upkeep.run, name="upkeep", daemon=True).start()

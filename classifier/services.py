@@ -6,18 +6,27 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import BinaryIO
+from datetime import timedelta
+from typing import TYPE_CHECKING, BinaryIO
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
-from . import engine
+from . import admission, engine
 from .errors import ClassifierError, ModelUnavailable
+from .logs import note
 from .models import Classification, Prediction, Upload
 from .words import words_of
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from . import images
+
 logger = logging.getLogger(__name__)
 
+RUN_SECONDS = 60  # after which a run that has not ended never will
 IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 
 
@@ -50,31 +59,27 @@ def upload_create(*, file: BinaryIO, name: str, owner: str) -> Upload:
     the run's end and its five predictions are stored in one transaction.
 
     Raises `ImageError` for a file that cannot be used and `ModelUnavailable` where there is no model; nothing is
-    stored then. A classification that fails after that leaves the upload with status failed and the reason.
+    stored then, nor on `Busy`. A classification that fails after that leaves the upload as failed, with the reason.
     """
     from . import images
 
     loaded = engine_get()
-    started = time.perf_counter()
-    picture = images.picture_read(
-        file, max_bytes=int(settings.MAX_UPLOAD_MB * 1e6), max_pixels=int(settings.MAX_MEGAPIXELS * 1e6)
-    )
-    jpeg = images.picture_to_jpeg(picture.image)
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    seconds_decode = time.perf_counter() - started
-    with transaction.atomic():
-        upload = Upload.objects.create(
-            owner=owner,
-            name=images.name_clean(name),
-            format=picture.format,
-            width=picture.width,
-            height=picture.height,
-            sha256=digest,
-            image=jpeg,
-        )
-        run = _run_start(upload, loaded, seconds_decode)
-    _run_finish(run, loaded, picture.image)
+    with admission.slot() as compute:
+        decoded = compute(_decode, file)
+        picture = decoded.picture
+        with transaction.atomic():
+            upload = Upload.objects.create(
+                owner=owner,
+                name=images.name_clean(name),
+                format=picture.format,
+                width=picture.width,
+                height=picture.height,
+                sha256=decoded.sha256,
+                image=decoded.jpeg,
+            )
+            run = _run_start(upload, loaded, decoded.seconds)
+        outcome = compute(_predict, loaded, picture.image)
+    _run_finish(run, outcome)
     return upload
 
 
@@ -83,11 +88,13 @@ def upload_classify(*, upload: Upload) -> Classification:
     from . import images
 
     loaded = engine_get()
-    started = time.perf_counter()
-    picture = images.picture_from_jpeg(bytes(upload.image))
-    with transaction.atomic():
-        run = _run_start(upload, loaded, time.perf_counter() - started)
-    _run_finish(run, loaded, picture)
+    with admission.slot() as compute:
+        started = time.perf_counter()
+        picture = compute(images.picture_from_jpeg, bytes(upload.image))
+        with transaction.atomic():
+            run = _run_start(upload, loaded, time.perf_counter() - started)
+        outcome = compute(_predict, loaded, picture)
+    _run_finish(run, outcome)
     return run
 
 
@@ -128,19 +135,65 @@ def _upload_repeat(run: Classification, top: engine.Ranked | None = None) -> Non
             setattr(upload, field, value)
 
 
-def _run_finish(run: Classification, loaded: engine.Engine, picture: object) -> None:
+@dataclass(frozen=True)
+class _Decoded:
+    """What is kept of a file that was sent."""
+
+    picture: images.Picture
+    jpeg: bytes
+    sha256: str
+    seconds: float
+
+
+def _decode(file: BinaryIO) -> _Decoded:
+    from . import images
+
+    started = time.perf_counter()
+    picture = images.picture_read(
+        file, max_bytes=int(settings.MAX_UPLOAD_MB * 1e6), max_pixels=int(settings.MAX_MEGAPIXELS * 1e6)
+    )
+    jpeg = images.picture_to_jpeg(picture.image)
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _Decoded(picture, jpeg, digest, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How a prediction went."""
+
+    answer: engine.Answer | None
+    reason: str
+    seconds: float
+
+
+def _predict(loaded: engine.Engine, picture: Image) -> _Outcome:
     started = time.perf_counter()
     try:
-        answer = loaded.classify(picture)
+        answer, reason = loaded.classify(picture), ""
     except Exception as error:  # whatever went wrong inside: the upload was accepted and must say so
-        logger.exception("event=classify_failed upload=%s", run.upload_id)
+        logger.exception("event=classify_failed")
+        answer, reason = None, str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
+    return _Outcome(answer, reason, time.perf_counter() - started)
+
+
+def _run_finish(run: Classification, outcome: _Outcome) -> None:
+    note(
+        upload=run.upload_id,
+        model=run.model,
+        precision=run.precision,
+        decode_ms=1000 * run.seconds_decode,
+        predict_ms=1000 * outcome.seconds,
+    )
+    answer = outcome.answer
+    if answer is None:
         run.status = Classification.Status.FAILED
-        run.reason = str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
+        run.reason = outcome.reason
         with transaction.atomic():
             run.save(update_fields=["status", "reason"])
             _upload_repeat(run)
         return
-    run.seconds_predict = time.perf_counter() - started
+    run.seconds_predict = outcome.seconds
     run.status = Classification.Status.DONE
     with transaction.atomic():
         run.save(update_fields=["status", "seconds_predict"])
@@ -156,10 +209,25 @@ def _run_finish(run: Classification, loaded: engine.Engine, picture: object) -> 
             for ranked in answer.predictions
         )
         _upload_repeat(run, answer.predictions[0])
-    logger.info(
-        "event=classified upload=%s model=%r precision=%s decode_ms=%.0f predict_ms=%.0f",
-        run.upload_id, run.model, run.precision, 1000 * run.seconds_decode, 1000 * run.seconds_predict,
-    )  # fmt: skip
+
+
+def runs_expire() -> int:
+    """Mark runs as failed that a server began and never ended: it was killed. They can be run again. Returns how many.
+
+    No run takes nearly as long as `RUN_SECONDS`; younger ones may be another server's.
+    """
+    left = timezone.now() - timedelta(seconds=RUN_SECONDS)
+    with transaction.atomic():
+        runs = Classification.objects.filter(status=Classification.Status.RUNNING, created__lt=left)
+        found = list(runs.select_for_update(of=("self",)).select_related("upload")[:1000])
+        for run in found:
+            run.status = Classification.Status.FAILED
+            run.reason = "The server stopped while it looked at this picture."
+            run.save(update_fields=["status", "reason"])
+            _upload_repeat(run)
+    if found:
+        logger.warning("event=runs_expired count=%d", len(found))
+    return len(found)
 
 
 @dataclass(frozen=True)
@@ -176,8 +244,6 @@ class Readiness:
 
 def readiness() -> Readiness:
     """Ask the model (loading it where that has not happened) and the database."""
-    from django.db import DatabaseError, connection
-
     try:
         engine_get()
         model = "ok"

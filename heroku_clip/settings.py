@@ -78,6 +78,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "classifier.middleware.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -87,6 +88,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "classifier.middleware.Unavailable",
+    "classifier.middleware.BodyLimit",
 ]
 
 ROOT_URLCONF = "heroku_clip.urls"
@@ -111,19 +114,14 @@ TEMPLATES = [
 # --- Database ----------------------------------------------------------------------------------------------------
 
 # SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL.
-DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_health_checks=True)}
+DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 # Heroku's smallest plan allows 20 connections, a dyno runs more threads than that, and most of them wait for pixels and
 # not for the database: so the threads share a few connections. Two dynos with 8 leave 4 for the release and for staff.
-# A connection is checked before use, so that a database that was restarted costs a reconnect and not an error.
-# https://docs.djangoproject.com/en/5.2/ref/databases/#connection-pool
-DATABASE_CONNECTIONS = int(env_number("DATABASE_CONNECTIONS", 8, minimum=1, maximum=100))
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
-        "min_size": 1,
-        "max_size": DATABASE_CONNECTIONS,
+    DATABASES["default"]["ENGINE"] = "heroku_clip.postgres"
+    DATABASES["default"]["POOL"] = {
+        "size": int(env_number("DATABASE_CONNECTIONS", 8, minimum=1, maximum=100)),
         "timeout": 5,  # seconds to wait for a free connection before the visitor is told to try again
-        "max_idle": 60,  # seconds
-        "reconnect_timeout": 5,  # seconds of backing off, then the next request tries anew
     }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes; IMMEDIATE takes the write lock at BEGIN, where waiting is possible.
@@ -139,14 +137,22 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MAX_UPLOAD_MB = env_number("MAX_UPLOAD_MB", 20, minimum=0.001, maximum=200)
 MAX_MEGAPIXELS = env_number("MAX_MEGAPIXELS", 50, minimum=0.001, maximum=178)
+# What a request may carry: a form has a picture and little else; in JSON base64 makes a picture a third longer.
+MAX_FORM_BYTES = int(MAX_UPLOAD_MB * 1e6) + 1_000_000
+MAX_BODY_BYTES = int(MAX_UPLOAD_MB * 1e6 * 4 / 3) + 1_000_000
 # Django keeps uploads up to this size in memory; larger ones go to a temporary file.
-FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes
 
 CLIP_MODEL = os.environ.get("CLIP_MODEL", "").strip() or "ViT-B/32"
 CLIP_PRECISION = os.environ.get("CLIP_PRECISION", "").strip() or "auto"
 CLIP_MODEL_DIR = Path(os.environ.get("CLIP_MODEL_DIR", "").strip() or BASE_DIR / "model")
 CLIP_WEIGHTS_URL = os.environ.get("CLIP_WEIGHTS_URL", "").strip() or "https://openaipublic.azureedge.net/clip/models"
 CLIP_THREADS = int(env_number("CLIP_THREADS", min(os.cpu_count() or 1, 4), minimum=1, maximum=64))
+# How many pictures are decoded and classified at a time, how many may wait, and for how long. The wait and the work
+# together stay below the 30 seconds after which Heroku's router gives up.
+CLIP_SLOTS = int(env_number("CLIP_SLOTS", 2, minimum=1, maximum=64))
+CLIP_QUEUE = int(env_number("CLIP_QUEUE", 16, minimum=0, maximum=1000))
+CLIP_QUEUE_SECONDS = env_number("CLIP_QUEUE_SECONDS", 15, minimum=0, maximum=28)
 CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
 
 # --- Limits ------------------------------------------------------------------------------------------------------
@@ -214,11 +220,17 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Logs --------------------------------------------------------------------------------------------------------
 
+LOG_LEVEL = os.environ.get("LOG_LEVEL", "").strip().upper() or "INFO"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "level=%(levelname)s logger=%(name)s %(message)s"}},
+    "formatters": {"line": {"()": "classifier.logs.LineFormatter"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
-    "root": {"handlers": ["stdout"], "level": "INFO"},
-    "loggers": {"django": {"handlers": ["stdout"], "level": "INFO", "propagate": False}},
+    "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": ["stdout"], "level": LOG_LEVEL, "propagate": False},
+        # The request's own line says as much as these about 4xx; tracebacks of 5xx are errors and stay.
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "ERROR"},
+    },
 }

@@ -7,3 +7,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("classifier.urls")),
 ]
+
+handler500 = "classifier.middleware.handler500"

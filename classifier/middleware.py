@@ -1,0 +1,128 @@
+"""What happens around every request: one log line, a limit on what is read, and an answer when the database is away."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.views.defaults import server_error
+
+from . import logs
+from .context import site
+from .errors import Busy, ClassifierError, ImageTooLarge
+
+Answer = Callable[[HttpRequest], HttpResponse]
+
+logger = logging.getLogger("classifier.requests")
+
+RETRY_SECONDS = 5  # after the database was away
+
+
+class RequestLog:
+    """One line per request on stdout. Paths are quoted and cut; bodies, headers and addresses do not appear."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        with logs.collect() as noted:
+            response = self.get_response(request)
+        logger.info(
+            "%s",
+            logs.line(
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                bytes_in=request.META.get("CONTENT_LENGTH") or 0,
+                bytes_out="stream" if response.streaming else len(response.content),
+                ms=1000 * (time.perf_counter() - started),
+                **noted,
+            ),
+        )
+        return response
+
+
+class Unavailable:
+    """Answers 503 and when to come back where the database is away or too much is waiting."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return unavailable(request, error)
+
+
+def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
+    """The answer to an error that passes by itself, or None for any other."""
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("event=database_unreachable error=%s", logs.escape(str(error).partition("\n")[0]))
+        return _refuse(
+            request,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "database-away",
+            "The database does not answer just now. Nothing is lost; try again in a few seconds.",
+            RETRY_SECONDS,
+        )
+    if isinstance(error, Busy):
+        return _refuse(request, error.status, error.code, str(error), error.retry_after)
+    return None
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """The last resort. An error inside another middleware, such as a session that cannot be saved, arrives here."""
+    return unavailable(request, sys.exc_info()[1]) or server_error(request)
+
+
+class BodyLimit:
+    """Answers 413 to a body that is announced larger than what is taken, before any of it is read.
+
+    The last of the middleware, and before the CSRF check, which would read the body.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        error = too_large(request)
+        if error is None:
+            return self.get_response(request)
+        response = _refuse(request, error.status, error.code, str(error))
+        response["Connection"] = "close"  # the rest of the body is still on its way
+        return response
+
+
+def too_large(request: HttpRequest) -> ClassifierError | None:
+    """What is wrong with the length that the request announces, if anything."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return None
+    limit = settings.MAX_BODY_BYTES if request.content_type == "application/json" else settings.MAX_FORM_BYTES
+    if length <= limit:
+        return None
+    return ImageTooLarge(f"This file is {length / 1e6:,.0f} MB; the limit is {settings.MAX_UPLOAD_MB:g} MB.")
+
+
+def _refuse(request: HttpRequest, status: int, code: str, message: str, retry_after: int | None = None) -> HttpResponse:
+    """An error as a page, or for a program as RFC 9457's JSON. Asks neither the database nor the session."""
+    logs.note(refused=code)
+    title = HTTPStatus(status).phrase
+    if request.path.startswith("/api/"):
+        problem = {"type": f"/problems/{code}", "title": title, "status": status, "detail": message}
+        response = JsonResponse(problem, status=status, content_type="application/problem+json")
+    else:
+        context = {**site(request), "title": title, "message": message, "retry_after": retry_after}
+        response = HttpResponse(render_to_string("503.html", context), status=status)
+    if retry_after:
+        response["Retry-After"] = str(retry_after)
+    response["Cache-Control"] = "no-store"
+    return response

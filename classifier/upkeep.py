@@ -1,0 +1,54 @@
+"""What a server does beside answering: load the model at the start, and look after the records while it lives."""
+
+import logging
+import time
+
+from django.db import DatabaseError, connection
+
+from . import services
+from .errors import ClassifierError
+from .logs import line
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 60
+
+
+def start() -> None:
+    """Load the model, so that /readyz turns 200 by itself. One that cannot be loaded is tried again by requests."""
+    started = time.perf_counter()
+    try:
+        loaded = services.engine_get()
+    except ClassifierError as error:
+        logger.error("%s", line(event="model_unavailable", reason=error))
+        return
+    except Exception:
+        logger.exception("event=model_failed")
+        return
+    logger.info(
+        "%s",
+        line(
+            event="model_loaded",
+            model=loaded.info.model,
+            precision=loaded.info.precision,
+            ms=1000 * (time.perf_counter() - started),
+        ),
+    )
+
+
+def tick() -> None:
+    """What a server does every minute beside answering."""
+    try:
+        services.runs_expire()
+    except DatabaseError as error:
+        logger.warning("%s", line(event="database_unreachable", error=error))
+    finally:
+        connection.close()
+
+
+def run() -> None:
+    """Never returns; for a thread that dies with the process."""
+    start()
+    while True:
+        tick()
+        time.sleep(TICK_SECONDS)
