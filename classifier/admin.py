@@ -1,8 +1,177 @@
 """Browsing for staff."""
 
-from django.contrib import admin
+from collections.abc import Iterable
+from uuid import UUID
 
-from . import admin_keys  # noqa: F401  (registers API keys)
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.views.decorators.http import require_POST
+
+from . import (
+    admin_keys,  # noqa: F401  (registers API keys)
+    services,
+)
+from .admin_actions import classify_again, delete_selected
+from .admin_bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
+from .admin_summary import summary_make
 from .models import Classification, Upload
 
-admin.site.register([Upload, Classification])
+RUNS_SHOWN = 20  # newest runs on an upload's page
+BREAK = mark_safe("<br>")
+
+admin.site.site_header = admin.site.site_title = "Heroku CLIP"
+admin.site.index_title = "Administration"
+
+
+class ClassificationInline(admin.TabularInline):
+    """The newest runs over an upload with their predictions, to read."""
+
+    model = Classification
+    verbose_name_plural = f"classifications (the newest {RUNS_SHOWN})"
+    fields = readonly_fields = ["created", "status", "model", "precision", "label_set", "predicted", "seconds"]
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Classification]:
+        runs = Classification.objects.filter(upload=request.resolver_match.kwargs.get("object_id"))
+        newest = runs.values_list("pk", flat=True)[:RUNS_SHOWN]
+        return super().get_queryset(request).filter(pk__in=list(newest)).prefetch_related("predictions")
+
+    def has_view_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return request.user.has_perm("classifier.view_upload")  # who may see an upload may see its runs
+
+    def has_add_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return False
+
+    @admin.display(description="predictions")
+    def predicted(self, run: Classification) -> str:
+        if run.status != run.Status.DONE:
+            return run.reason or "-"
+        rows = ((p.rank, p.label, f"{p.percent:.1f}", _cosine(p.similarity)) for p in run.predictions.all())
+        return format_html_join(BREAK, "{}. <strong>{}</strong> {} %{}", rows)
+
+    @admin.display(description="seconds")
+    def seconds(self, run: Classification) -> str:
+        taken = {"decode": run.seconds_decode, "predict": run.seconds_predict}
+        return ", ".join(f"{part} {value:.3f}" for part, value in taken.items() if value is not None) or "-"
+
+
+def _cosine(similarity: float | None) -> str:
+    return "" if similarity is None else f", cosine {similarity:.3f}"
+
+
+@admin.register(Upload)
+class UploadAdmin(admin.ModelAdmin):
+    """Every upload, to look through, classify again, export and delete. Nothing of one can be edited."""
+
+    list_display = ["thumbnail", "found", "score", "name", "model", "label_set", "created"]
+    list_display_links = ["found"]
+    list_filter = ["status", ("model", IndexedValuesFilter), ("label_set", IndexedValuesFilter)]
+    list_per_page = 50
+    list_max_show_all = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    sortable_by = ["created"]
+    date_hierarchy = "created"
+    search_fields = ["words__begin"]
+    search_help_text = "Beginnings of words of the top label and the file name"
+    inlines = [ClassificationInline]
+    fields = readonly_fields = [
+        "picture", "found", "score", "name", "created", "status", "format", "size", "sha256", "owner",
+    ]  # fmt: skip
+    actions = [classify_again, delete_selected]
+
+    # --- What is shown
+
+    def get_changelist(self, request: HttpRequest, **options: object) -> type[UploadChangeList]:
+        return UploadChangeList
+
+    @admin.display(description="picture")
+    def thumbnail(self, upload: Upload) -> SafeString:
+        return _picture(upload, "thumbnail")
+
+    @admin.display(description="picture")
+    def picture(self, upload: Upload) -> SafeString:
+        return _picture(upload, "picture")
+
+    @admin.display(description="top label")
+    def found(self, upload: Upload) -> str:
+        return upload.top_label or upload.get_status_display()
+
+    @admin.display(description="score")
+    def score(self, upload: Upload) -> str:
+        return "-" if upload.top_score is None else f"{100 * upload.top_score:.1f} %"
+
+    @admin.display(description="pixels")
+    def size(self, upload: Upload) -> str:
+        return f"{upload.width} × {upload.height}"
+
+    # --- Who may do what
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
+        return False  # there is nothing to edit
+
+    def has_classify_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("classifier.change_upload")
+
+    # --- What can be done
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("summary/", view(self.summary), name="classifier_upload_summary"),
+            path("<uuid:pk>/classify/", view(self.classify), name="classifier_upload_classify"),
+            *super().get_urls(),
+        ]
+
+    def summary(self, request: HttpRequest) -> HttpResponse:
+        """Figures over the newest uploads and runs."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {**self.admin_site.each_context(request), "title": "Summary", "summary": summary_make()}
+        return TemplateResponse(request, "admin/summary.html", context)
+
+    @method_decorator(require_POST)
+    def classify(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """The button on an upload's page."""
+        if not self.has_classify_permission(request):
+            raise PermissionDenied
+        classify_again(self, request, self.get_queryset(request).filter(pk=pk))
+        return redirect("admin:classifier_upload_change", pk)
+
+    def get_deleted_objects(self, objs: Iterable[Upload], request: HttpRequest) -> tuple[list, dict, set, list]:
+        """Names the uploads and counts what goes with them; Django's own lists every prediction."""
+        runs = Classification.objects.filter(upload__in=objs)
+        counts = {"uploads": len(objs), "classifications": runs.count()}
+        return [str(upload) for upload in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Upload) -> None:
+        services.upload_delete(upload=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
+        for upload in queryset:
+            services.upload_delete(upload=upload)
+
+
+def _picture(upload: Upload, style: str) -> SafeString:
+    """The public picture, fetched when it comes into view; leads to the result."""
+    address = reverse("upload_image", args=[upload.pk])
+    return format_html(
+        '<a href="{}"><img class="{}" src="{}" alt="Result of {}" loading="lazy"></a>',
+        upload.get_absolute_url(), style, address, upload,
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""What staff can do with the uploads they selected."""
+
+import time
+from collections import Counter
+
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected as confirm_and_delete
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from . import services
+from .admin_bounds import count_bounded
+from .errors import Busy, ClassifierError, ModelError
+from .models import Upload
+
+CLASSIFY_SECONDS = 20  # after which no further one is begun: Heroku's router gives up at 30
+CLASSIFY_LIMIT = 500  # uploads in one go
+DELETE_LIMIT = 1000  # uploads at a time
+
+
+@admin.action(description="Classify selected uploads again", permissions=["classify"])
+def classify_again(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
+    """As many as fit into one request; says what became of them and how many were not reached."""
+    deadline = time.monotonic() + CLASSIFY_SECONDS
+    selected, done, failures, stopped = count_bounded(queryset), 0, Counter(), ""
+    for key in queryset.values_list("pk", flat=True)[:CLASSIFY_LIMIT]:
+        if time.monotonic() > deadline:
+            stopped = f"the {CLASSIFY_SECONDS} seconds of one go are over"
+            break
+        try:
+            run = services.upload_classify(upload=Upload.objects.get(pk=key))
+        except (ModelError, Busy) as error:
+            stopped = str(error)
+            break
+        except ClassifierError as error:
+            failures[str(error)] += 1
+            continue
+        done += run.status == run.Status.DONE
+        if run.status == run.Status.FAILED:
+            failures[run.reason] += 1
+    if done:
+        modeladmin.message_user(request, f"Classified again: {done}.", messages.SUCCESS)
+    for reason, number in failures.most_common(5):
+        modeladmin.message_user(request, f"Failed: {number}. {reason}", messages.ERROR)
+    if stopped:
+        left = selected - done - failures.total()
+        modeladmin.message_user(request, f"Not classified again: {left}, because {stopped}", messages.WARNING)
+
+
+@admin.action(description="Delete selected uploads", permissions=["delete"])
+def delete_selected(
+    modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]
+) -> HttpResponse | None:
+    """Django's own, confirmation included, for as many as one page and one request can take."""
+    if count_bounded(queryset, DELETE_LIMIT) > DELETE_LIMIT:
+        modeladmin.message_user(
+            request,
+            f"Nothing was deleted: no more than {DELETE_LIMIT} uploads can be deleted in one go.",
+            messages.ERROR,
+        )
+        return None
+    return confirm_and_delete(modeladmin, request, queryset)
