@@ -1,8 +1,8 @@
-"""From the bytes somebody sent to a checked, upright RGB picture, and back to a small JPEG. Pillow only.
+"""From the bytes somebody sent to a checked, upright RGB picture, and back to a small JPEG. No Django.
 
-Only the formats of `FORMATS` are ever opened, each by its own reader, chosen by the file's first bytes and never by its
-name. Sizes are checked before pixels are decoded, and metadata is dropped: of EXIF only the orientation is looked at.
-Colour profiles are ignored, as in OpenAI's pipeline, whose `.convert("RGB")` ignores them too.
+Only the formats of `pixels.READERS` are opened, each by its own reader, chosen by the file's first bytes and never by
+its name. Sizes are checked before pixels are decoded. Of the metadata only the orientation is looked at, and none is
+kept. Colour profiles are ignored, as OpenAI's pipeline ignores them.
 """
 
 from __future__ import annotations
@@ -11,52 +11,24 @@ import io
 import math
 import unicodedata
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, JpegImagePlugin
 
-from . import containers
-from .errors import BrokenImage, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
+from . import containers, pixels, sandbox
+from .errors import BrokenImage, Busy, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
+from .room import Room
 
-FORMATS: dict[str, type[ImageFile.ImageFile]] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "WebP": WebPImagePlugin.WebPImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
-}
-EXACT_PIXELS = 12_500_000  # up to here a picture reaches the model as it is; larger ones are decoded small
-SHORT_SIDE = 896  # pixels: what a larger picture keeps, four times what CLIP looks at
 LONGEST_RATIO = 50  # of the longer side to the shorter; CLIP looks at the middle square only
-BAND = 64  # rows converted at a time
+SANDBOXED = ("TIFF", "AVIF")
+ROOM = Room(160_000_000, timeout=20)  # bytes and seconds, for all pictures that are read at one time
+ADVICE = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
 
 # Pillow's remarks on odd files quote them, and would be kept and logged once for each.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-# EXIF orientation (TIFF 6.0, tag 274) -> what makes the picture upright.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SIDEWAYS = (UPRIGHT[5], UPRIGHT[6], UPRIGHT[7], UPRIGHT[8])
 
 
 @dataclass(frozen=True)
@@ -64,23 +36,49 @@ class Picture:
     """A picture that can be classified."""
 
     image: Image.Image  # upright RGB, possibly decoded smaller than the file says
-    format: str  # one of FORMATS
+    format: str  # "JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF" or "AVIF"
     width: int  # pixels of the upright original
     height: int
 
 
-def picture_read(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Picture:
-    """The picture in `file`, of an animation the first frame; raises an `ImageError` that says what was wrong."""
+@contextmanager
+def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Iterator[Picture]:
+    """The picture in `file`, of an animation the first frame. Its memory counts until the block ends: see `ROOM`.
+
+    Raises an `ImageError` that says what was wrong, and `Busy` where no memory came free in time.
+    """
     _size_check(file, max_bytes)
     file.seek(0)
     name = _format_name(file.read(containers.PREFIX))
+    with ExitStack() as held:
+        if name in SANDBOXED:
+            held.enter_context(sandbox.TURN.take(1))
+            held.enter_context(ROOM.take(pixels.DECODE_MEMORY))
+            image, width, height = sandbox.read(file, name, max_pixels)
+            yield Picture(image, name, width, height)
+        else:
+            yield picture_decode(file, name, max_pixels, held)
+
+
+def picture_read(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Picture:
+    """As `picture_open`, for those who have one picture at a time in mind."""
+    with picture_open(file, max_bytes=max_bytes, max_pixels=max_pixels) as picture:
+        return picture
+
+
+def picture_decode(file: BinaryIO, name: str, max_pixels: int, held: ExitStack | None = None) -> Picture:
+    """Decode in this process a file whose first bytes announce `name`."""
     try:
-        file.seek(0)
-        image = FORMATS[name](file)
-        _pixels_check(image, max_pixels)
-        return _picture(image, name)
-    except ImageError:
+        opened = pixels.open_bare(file, name)
+        _pixels_check(opened, max_pixels)
+        if held is not None:
+            held.enter_context(ROOM.take(opened.memory(opened.divisor)))
+        width, height = opened.size
+        return Picture(pixels.upright_rgb(opened), name, width, height)
+    except (ImageError, Busy):
         raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
     except Exception as error:  # Pillow's readers raise a dozen kinds: SyntaxError, struct.error, OverflowError, ...
         raise BrokenImage(
             f"This {name} picture is damaged or cut short and cannot be read. Save it again, or send another one."
@@ -137,97 +135,43 @@ def _megabytes(size: int) -> str:
 
 def _format_name(prefix: bytes) -> str:
     name = containers.format_name(prefix)
-    if name in FORMATS:
+    if name in pixels.READERS:
         return name
-    known = f"This file is {name}, not a picture we can read" if name else "This file is not a picture we can read"
-    advice = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
     if name == "a HEIC photo":
-        known = "This is a HEIC photo, which we cannot read"
-        advice = "Save or export it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible) and send that."
-    raise UnsupportedImage(f"{known}. {advice}")
+        raise UnsupportedImage(
+            "This is a HEIC photo, which we cannot read. Save or export it as JPEG and send that "
+            "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
+        )
+    known = f"This file is {name}, not a picture we can read" if name else "This file is not a picture we can read"
+    raise UnsupportedImage(f"{known}. {ADVICE}")
 
 
-def _pixels_check(image: ImageFile.ImageFile, max_pixels: int) -> None:
-    width, height = image.size
+def pixel_limits(max_pixels: int) -> dict[str, int]:
+    """The most pixels of an ordinary colour picture per format, where `max_pixels` is the most of any.
+
+    Only JPEG can be decoded small; the others are limited by the memory that their full size takes.
+    """
+    return {name: min(max_pixels, pixels.LIMITS.get(name, max_pixels)) for name in pixels.READERS}
+
+
+def _pixels_check(opened: pixels.Opened, max_pixels: int) -> None:
+    width, height = opened.size
+    size = f"{width:,} by {height:,} pixels"
+    megapixels = width * height / 1e6
     if width * height > max_pixels:
         raise TooManyPixels(
-            f"This picture is {width:,} by {height:,} pixels ({width * height / 1e6:,.1f} megapixels); "
-            f"the limit is {max_pixels / 1e6:,.3g} megapixels. Make it smaller and send it again."
+            f"This picture is {size} ({megapixels:,.1f} megapixels); the limit is {max_pixels / 1e6:,.3g} megapixels. "
+            "Make it smaller and send it again."
         )
-    if max(image.size) > LONGEST_RATIO * min(image.size):
+    if max(width, height) > LONGEST_RATIO * min(width, height):
         raise ImageError(
-            f"This picture is {width:,} by {height:,} pixels, too narrow to be recognised. "
+            f"This picture is {size}, too narrow to be recognised. "
             f"Cut it so that the longer side is at most {LONGEST_RATIO} times the shorter."
         )
-
-
-def _picture(image: ImageFile.ImageFile, name: str) -> Picture:
-    width, height = image.size
-    if name == "JPEG":
-        divisor = _divisor(image)
-        image.draft(None, (image.width // divisor, image.height // divisor))
-    image.load()
-    turn = None
-    if name != "TIFF":  # which Pillow turns by itself
-        turn = UPRIGHT.get(containers.orientation(image.info.get("exif") or b""))
-    upright = _rgb(image)
-    if turn is not None:
-        upright = upright.transpose(turn)
-    if turn in SIDEWAYS:
-        width, height = height, width
-    return Picture(upright, name, width, height)
-
-
-def _divisor(image: Image.Image) -> int:
-    """By how much to divide the sides of a picture that is too large to be kept as it is: 1, 2, 4 or 8."""
-    if image.width * image.height <= EXACT_PIXELS:
-        return 1
-    return max((d for d in (2, 4, 8) if min(image.size) >= d * SHORT_SIDE), default=2)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """RGB, transparent parts on white; large pictures divided. Band by band, so that only the result is added."""
-    divisor = _divisor(image)
-    if divisor == 1 and image.mode == "RGB" and "transparency" not in image.info:
-        plain = image._new(image.im)  # without the reader, which holds on to the file's bytes and metadata
-        plain.info = {}
-        return plain
-    scale = _sample_scale(image)
-    size = tuple(-(-side // divisor) for side in image.size)
-    result = Image.new("RGB", size)
-    for top in range(0, image.height, BAND):
-        band = image.crop((0, top, image.width, min(top + BAND, image.height)))
-        band = _band_rgb(band, scale)
-        result.paste(band.reduce(divisor) if divisor > 1 else band, (0, top // divisor))
-    return result
-
-
-def _sample_scale(image: Image.Image) -> tuple[float, float] | None:
-    """(factor, offset) that brings samples wider than a byte to 0..255; None for all others.
-
-    16 bits keep their high byte, as in Pillow's own reading of 16-bit colour. Of 32-bit integers and floats no range is
-    agreed upon: 0..1, 0..255 and 0..65535 are taken as such, anything else is stretched between its extremes.
-    """
-    if image.mode.startswith("I;16"):
-        return 1 / 256, 0.0
-    if image.mode not in ("I", "F"):
-        return None
-    low, high = image.getextrema()
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return 255.0, 0.0
-    if low >= 0 and high <= 65535:
-        return (1.0 if high <= 255 else 1 / 256), 0.0
-    factor = 255 / (high - low) if high > low else 0.0
-    return factor, -low * factor
-
-
-def _band_rgb(band: Image.Image, scale: tuple[float, float] | None) -> Image.Image:
-    if scale is not None:
-        factor, offset = scale
-        band = band.convert("F").point(lambda sample: sample * factor + offset).convert("L")
-    if band.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in band.info:
-        band = band.convert("RGBA")
-        white = Image.new("RGB", band.size, "white")
-        white.paste(band, mask=band)
-        return white
-    return band.convert("RGB")
+    needed = opened.memory(opened.divisor)
+    if needed > pixels.DECODE_MEMORY:
+        most = math.floor(10 * megapixels * pixels.DECODE_MEMORY / needed) / 10
+        raise TooManyPixels(
+            f"This picture is {size} ({megapixels:,.1f} megapixels); of {opened.kind} like this we can read "
+            f"{most:,g} megapixels. Make it smaller, or save it as an ordinary JPEG."
+        )

@@ -6,7 +6,7 @@ import numpy as np
 from django.test import SimpleTestCase
 from PIL import Image
 
-from classifier import containers, images
+from classifier import containers, images, pixels
 from classifier.errors import BrokenImage, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
@@ -32,7 +32,7 @@ def read(data, **limits):
     return images.picture_read(io.BytesIO(data), **(LIMITS | limits))
 
 
-def pixels(image):
+def values(image):
     return np.asarray(image, dtype=np.int16)
 
 
@@ -47,7 +47,7 @@ class FormatTests(SimpleTestCase):
         self.assertEqual(picture.format, name)
         self.assertEqual(picture.image.mode, "RGB")
         self.assertEqual((picture.width, picture.height), expected.size)
-        difference = np.abs(pixels(picture.image) - pixels(expected))
+        difference = np.abs(values(picture.image) - values(expected))
         self.assertLessEqual(difference.mean(), tolerance)
 
     def test_lossless_formats_keep_every_pixel(self):
@@ -157,7 +157,7 @@ class FormatTests(SimpleTestCase):
 class OrientationTests(SimpleTestCase):
     def test_every_orientation_comes_out_upright(self):
         chelsea = photo().resize((120, 80))
-        undo = dict(images.UPRIGHT)
+        undo = dict(pixels.UPRIGHT)
         undo[6], undo[8] = undo[8], undo[6]
         for kind, name in (("PNG", "PNG"), ("WEBP", "WebP"), ("TIFF", "TIFF")):
             for value in range(1, 9):
@@ -169,14 +169,14 @@ class OrientationTests(SimpleTestCase):
                     picture = read(encoded(stored, kind, exif=exif, **options))
                     self.assertEqual((picture.width, picture.height), (120, 80))
                     self.assertEqual(picture.format, name)
-                    self.assertTrue((pixels(picture.image) == pixels(chelsea)).all())
+                    self.assertTrue((values(picture.image) == values(chelsea)).all())
 
     def test_a_jpeg_from_a_phone_held_upright(self):
         data = encoded(photo(), "JPEG", exif=exif_with_orientation(6, ">"))
         picture = read(data)
         self.assertEqual((picture.width, picture.height), (300, 451))
         expected = Image.open(io.BytesIO(data)).transpose(Image.Transpose.ROTATE_270)
-        self.assertTrue((pixels(picture.image) == pixels(expected)).all())
+        self.assertTrue((values(picture.image) == values(expected)).all())
 
     def test_exif_that_cannot_be_read_means_upright(self):
         good = exif_with_orientation(6)
@@ -259,13 +259,13 @@ class LargePictureTests(SimpleTestCase):
         self.assertEqual((picture.width, picture.height), (4000, 6000))
         self.assertEqual(picture.image.size, (1000, 1500))
         expected = large.reduce(4).transpose(Image.Transpose.ROTATE_270)
-        self.assertLess(np.abs(pixels(picture.image) - pixels(expected)).mean(), 2)
+        self.assertLess(np.abs(values(picture.image) - values(expected)).mean(), 2)
 
     def test_a_large_png_is_divided(self):
         large = photo().resize((5001, 3003), Image.Resampling.NEAREST)
         picture = read(encoded(large, "PNG", compress_level=1))
         self.assertEqual((picture.width, picture.height), (5001, 3003))
-        self.assertTrue((pixels(picture.image) == pixels(large.reduce(2))).all())
+        self.assertTrue((values(picture.image) == values(large.reduce(2))).all())
 
 
 class StoredJpegTests(SimpleTestCase):
@@ -284,7 +284,7 @@ class StoredJpegTests(SimpleTestCase):
 
     def test_it_looks_like_the_picture(self):
         chelsea = photo()
-        self.assertLess(np.abs(pixels(self.stored(chelsea)[1]) - pixels(chelsea)).mean(), 3)
+        self.assertLess(np.abs(values(self.stored(chelsea)[1]) - values(chelsea)).mean(), 3)
 
     def test_nothing_but_pixels_is_kept(self):
         exif = Image.Exif()

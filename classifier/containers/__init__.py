@@ -1,8 +1,17 @@
-"""What a picture file says about itself, read from its bytes without decoding anything."""
+"""Picture files as containers, read from their bytes without decoding anything.
+
+Decoders see only the parts that hold pixels: `bare` leaves out metadata, colour profiles, thumbnails, comments and
+further frames, so that nothing hidden in them can make reading slow or large, and refuses files that are made of more
+pieces than any real one.
+"""
 
 from __future__ import annotations
 
 import struct
+from typing import BinaryIO
+
+from . import bmp, gif, jpeg, png, webp
+from .parts import Bare
 
 PREFIX = 64  # bytes that `format_name` needs
 
@@ -14,6 +23,8 @@ _MAGIC = (
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "a BigTIFF"),
+    (b"MM\0+", "a BigTIFF"),
     (b"%PDF", "a PDF"),
     (b"8BPS", "a Photoshop file"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -28,6 +39,17 @@ _MAGIC = (
 )
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _ORIENTATION = 274  # the EXIF and TIFF tag
+_BARE = {"JPEG": jpeg.bare, "PNG": png.bare, "WebP": webp.bare, "GIF": gif.bare, "BMP": bmp.bare}
+
+
+def bare(name: str, file: BinaryIO) -> Bare:
+    """`file` reduced to its picture; a format without parts to leave out as it is. Raises `Damaged` and `ImageError`.
+
+    The result reads from `file`, which must stay open and untouched meanwhile.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    return _BARE[name](file, size) if name in _BARE else Bare(file, extra=size)  # TIFF and AVIF are read whole
 
 
 def format_name(prefix: bytes) -> str:

@@ -1,0 +1,42 @@
+"""Memory shared out among the pictures that are decoded at one time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import Busy
+
+
+class Room:
+    """`size` bytes. Who asks for more than is left waits until enough came back, first come, first served."""
+
+    def __init__(self, size: int, timeout: float) -> None:
+        self.size = size
+        self.timeout = timeout  # seconds
+        self._left = size
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        """Hold `amount` bytes inside the block; raises `Busy` when they are not to be had in time."""
+        amount = min(amount, self.size)
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            try:
+                if not self._changed.wait_for(lambda: self._queue[0] is ticket and amount <= self._left, self.timeout):
+                    raise Busy("Many large pictures are being read just now. Try again in a few seconds.", 5)
+                self._left -= amount
+            finally:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += amount
+                self._changed.notify_all()
