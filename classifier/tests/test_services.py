@@ -19,18 +19,24 @@ class FixedEngine:
 
     info = ModelInfo("ViT-B/32", "fp32", "f" * 64, 4, 224, standin=False, manifest={})
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+    def __init__(self, error: Exception | None = None, first="label 1", before=lambda: None) -> None:
+        self.error, self.first, self.before = error, first, before
 
     def classify(self, picture, head=None, top=5) -> Answer:
+        self.before()
         if self.error:
             raise self.error
-        ranked = tuple(Ranked(n, f"label {n}", n, 1 / 2**n, 0.3 - n / 100) for n in range(1, 6))
+        labels = [self.first, *(f"label {n}" for n in range(2, 6))]
+        ranked = tuple(Ranked(n, label, n, 1 / 2**n, 0.3 - n / 100) for n, label in enumerate(labels, start=1))
         return Answer(ranked, np.array([1, 0, 0, 0], dtype=np.float32))
 
 
 def use_engine(loaded: FixedEngine | None = None):
     return mock.patch("classifier.services.engine_get", return_value=loaded or FixedEngine())
+
+
+def serve(first: str = "label 1", **options):
+    return use_engine(FixedEngine(first=first, **options))
 
 
 def png(width: int = 64, height: int = 48) -> io.BytesIO:
@@ -92,6 +98,37 @@ class UploadClassifyTests(TestCase):
         self.assertEqual(run.status, "done")
         upload = Upload.objects.with_latest().get(pk=upload.pk)
         self.assertEqual((upload.latest, upload.classifications.count()), (run, 2))
+
+
+class NewestRunTests(TestCase):
+    """An upload repeats what its newest run found, for lists and the search."""
+
+    def setUp(self):
+        with serve("cup"):
+            self.upload = services.upload_create(file=png(), name="IMG_1.png", owner="me")
+
+    def test_the_upload_repeats_it(self):
+        with serve("espresso"):
+            run = services.upload_classify(upload=self.upload)
+        for upload in (self.upload, Upload.objects.get()):
+            self.assertEqual(upload.latest, run)
+            self.assertEqual((upload.status, upload.model, upload.label_set), ("done", "ViT-B/32", "imagenet"))
+            self.assertEqual((upload.top_label, upload.top_score), ("espresso", 0.5))
+            self.assertEqual(upload.words, " img 1 png espresso")
+
+    def test_a_failed_run_leaves_no_label(self):
+        with serve(error=RuntimeError("out of luck")), self.assertLogs("classifier", "ERROR"):
+            services.upload_classify(upload=self.upload)
+        upload = Upload.objects.get()
+        self.assertEqual((upload.status, upload.top_label, upload.top_score), ("failed", "", None))
+        self.assertEqual(upload.words, " img 1 png")
+
+    def test_a_run_that_was_overtaken_does_not_show(self):
+        overtaken = self.upload.latest
+        with serve("moped"):
+            services.upload_classify(upload=self.upload)
+        services._upload_repeat(overtaken, Ranked(1, "espresso", 1, 0.9, 0.3))
+        self.assertEqual(Upload.objects.get().top_label, "moped")
 
 
 class StandinTests(TestCase):
