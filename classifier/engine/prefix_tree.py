@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BLOCK = 64  # nodes that attend together: long enough for efficient matrix products, short enough to waste little
+BLOCK = 32  # nodes that attend together: long enough for efficient matrix products, short enough to waste little
 
 
 @dataclass(frozen=True)
