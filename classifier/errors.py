@@ -3,6 +3,12 @@
 Interfaces map them once: `status` is the HTTP status (RFC 9110), `code` the last part of the problem type.
 """
 
+import math
+
+
+def _megabytes(size: int) -> str:
+    return f"{math.ceil(size / 1e5) / 10:,g} MB"  # rounded up, so that what is over the limit never reads as at it
+
 
 class ClassifierError(Exception):
     """Base of all errors that are shown to the person who caused them."""
@@ -30,6 +36,11 @@ class ImageTooLarge(ImageError):
 
     status = 413
     code = "too-large"
+
+    @classmethod
+    def of(cls, size: int, limit: int) -> "ImageTooLarge":
+        """The same sentence wherever it is noticed. Sizes in bytes."""
+        return cls(f"This file is {_megabytes(size)}; the limit is {_megabytes(limit)}.")
 
 
 class UnsupportedImage(ImageError):
@@ -101,6 +112,21 @@ class Busy(ClassifierError):
     def __init__(self, message: str, retry_after: int = 2) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class RequestInProgress(ClassifierError):
+    """The first request with this Idempotency-Key is still being answered."""
+
+    status = 409
+    code = "request-in-progress"
+    retry_after = 2  # seconds
+
+
+class IdempotencyKeyReused(ClassifierError):
+    """The Idempotency-Key was used before, with something else."""
+
+    status = 422
+    code = "idempotency-key-reused"
 
 
 class RateLimited(ClassifierError):

@@ -126,11 +126,7 @@ def _size_check(file: BinaryIO, max_bytes: int) -> None:
     if size == 0:
         raise MissingImage("The file is empty. Choose a picture to send.")
     if size > max_bytes:
-        raise ImageTooLarge(f"This file is {_megabytes(size)}; the limit is {_megabytes(max_bytes)}.")
-
-
-def _megabytes(size: int) -> str:
-    return f"{math.ceil(size / 1e5) / 10:,g} MB"  # rounded up, so that what is over the limit never reads as at it
+        raise ImageTooLarge.of(size, max_bytes)
 
 
 def _format_name(prefix: bytes) -> str:

@@ -8,11 +8,12 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
 
 from . import logs
+from .api.problems import problem_response
 from .context import site
 from .errors import Busy, ClassifierError, ImageTooLarge
 
@@ -109,17 +110,16 @@ def too_large(request: HttpRequest) -> ClassifierError | None:
     limit = settings.MAX_BODY_BYTES if request.content_type == "application/json" else settings.MAX_FORM_BYTES
     if length <= limit:
         return None
-    return ImageTooLarge(f"This file is {length / 1e6:,.0f} MB; the limit is {settings.MAX_UPLOAD_MB:g} MB.")
+    return ImageTooLarge.of(length, int(settings.MAX_UPLOAD_MB * 1e6))
 
 
 def _refuse(request: HttpRequest, status: int, code: str, message: str, retry_after: int | None = None) -> HttpResponse:
     """An error as a page, or for a program as RFC 9457's JSON. Asks neither the database nor the session."""
-    logs.note(refused=code)
     title = HTTPStatus(status).phrase
     if request.path.startswith("/api/"):
-        problem = {"type": f"/problems/{code}", "title": title, "status": status, "detail": message}
-        response = JsonResponse(problem, status=status, content_type="application/problem+json")
+        response = problem_response(status, code, message)
     else:
+        logs.note(refused=code)
         context = {**site(request), "title": title, "message": message, "retry_after": retry_after}
         response = HttpResponse(render_to_string("503.html", context), status=status)
     if retry_after:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
@@ -15,8 +16,9 @@ from django.utils import timezone
 
 from . import admission, engine
 from .errors import ClassifierError, ModelUnavailable
+from .keys import token_hash, upload_secret
 from .logs import note
-from .models import Classification, Prediction, Upload
+from .models import ApiKey, Classification, Prediction, Upload
 from .words import words_of
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ def engine_get() -> engine.Engine:
     return engine.get_engine(engine_config())
 
 
-def upload_create(*, file: BinaryIO, name: str, owner: str) -> Upload:
-    """Check, store and classify a picture.
+def upload_create(*, file: BinaryIO, name: str, owner: str, api_key: ApiKey | None = None) -> Upload:
+    """Check, store and classify a picture. `keys.upload_secret` of its id may delete it.
 
     The upload is stored before it is classified, so that a crash in between leaves a record that can be run again;
     the run's end and its five predictions are stored in one transaction.
@@ -67,9 +69,13 @@ def upload_create(*, file: BinaryIO, name: str, owner: str) -> Upload:
     with admission.slot() as compute:
         decoded = compute(_decode, file)
         picture = decoded.picture
+        upload_id = uuid4()
         with transaction.atomic():
             upload = Upload.objects.create(
+                id=upload_id,
                 owner=owner,
+                api_key=api_key,
+                secret_hash=token_hash(upload_secret(upload_id)),
                 name=images.name_clean(name),
                 format=picture.format,
                 width=picture.width,
@@ -96,6 +102,23 @@ def upload_classify(*, upload: Upload) -> Classification:
         outcome = compute(_predict, loaded, picture)
     _run_finish(run, outcome)
     return run
+
+
+def picture_classify(*, file: BinaryIO, top: int = 5) -> engine.Answer:
+    """Classify a picture and store nothing. Raises `ImageError`, `ModelUnavailable` and `Busy`."""
+    loaded = engine_get()
+    with admission.slot() as compute:
+        started = time.perf_counter()
+        picture = compute(_picture_read, file)
+        read = time.perf_counter()
+        answer = compute(loaded.classify, picture.image, top=top)
+    note(
+        model=loaded.info.model,
+        precision=loaded.info.precision,
+        decode_ms=1000 * (read - started),
+        predict_ms=1000 * (time.perf_counter() - read),
+    )
+    return answer
 
 
 def upload_delete(*, upload: Upload) -> None:
@@ -145,13 +168,19 @@ class _Decoded:
     seconds: float
 
 
+def _picture_read(file: BinaryIO) -> images.Picture:
+    from . import images
+
+    return images.picture_read(
+        file, max_bytes=int(settings.MAX_UPLOAD_MB * 1e6), max_pixels=int(settings.MAX_MEGAPIXELS * 1e6)
+    )
+
+
 def _decode(file: BinaryIO) -> _Decoded:
     from . import images
 
     started = time.perf_counter()
-    picture = images.picture_read(
-        file, max_bytes=int(settings.MAX_UPLOAD_MB * 1e6), max_pixels=int(settings.MAX_MEGAPIXELS * 1e6)
-    )
+    picture = _picture_read(file)
     jpeg = images.picture_to_jpeg(picture.image)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,124 @@
+"""What the API takes and gives."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.urls import reverse
+from ninja import Field, Schema
+from pydantic import BaseModel
+
+from ..keys import upload_secret
+from ..models import Classification, Upload
+
+
+class PictureSchema(Schema):
+    width: int = Field(description="Pixels, upright, as sent")
+    height: int = Field(description="Pixels, upright, as sent")
+    url: str = Field(description="The stored picture: an upright JPEG, at most 512 pixels a side")
+
+
+class PredictionSchema(Schema):
+    rank: int = Field(description="1 is the likeliest")
+    label: str
+    index: int | None = Field(description="ImageNet's number of this label; null for other labels")
+    score: float = Field(description="Softmax probability over all labels")
+    similarity: float | None = Field(description="Cosine between the picture's and the label's embedding")
+
+
+class SecondsSchema(Schema):
+    decode: float | None = Field(description="Reading and resizing the file")
+    predict: float | None = Field(description="Image tower and ranking")
+
+
+class RecordSchema(Schema):
+    """An upload and its newest classification."""
+
+    id: UUID
+    created: datetime
+    status: Literal["running", "done", "failed"]
+    reason: str = Field(description="Why it failed, or empty")
+    model: str
+    precision: str
+    label_set: str
+    image: PictureSchema
+    predictions: list[PredictionSchema] = Field(description="The likeliest first")
+    seconds: SecondsSchema
+    url: str = Field(description="The page that shows it; whoever has this address may see it")
+
+
+class CreatedSchema(RecordSchema):
+    """A new upload, with its secret."""
+
+    secret: str = Field(description="Deletes this upload later, as a bearer token. It is told only here.")
+
+
+class PageSchema(Schema):
+    """Some of your uploads, newest first."""
+
+    items: list[RecordSchema]
+    next: str | None = Field(description="The address of the next page; null on the last")
+
+
+class ScoreSchema(Schema):
+    """One label, as Hugging Face writes it."""
+
+    label: str
+    score: float
+
+
+class ParametersSchema(BaseModel):  # not a Schema, which would take any object with such attributes
+    """Hugging Face's `parameters`; what is not listed here is ignored."""
+
+    candidate_labels: list[str] | str | None = Field(
+        None, description="Labels to choose from, as a list or separated by commas; ImageNet's 1000 where absent"
+    )
+    hypothesis_template: str | None = Field(None, description="A sentence with {} for the label")
+    top_k: int = Field(5, ge=1, le=1000, description="How many of ImageNet's labels to return")
+    function_to_apply: Literal["softmax"] | None = Field(None, description="Scores are always a softmax")
+
+
+class ZeroShotSchema(BaseModel):
+    """Hugging Face's request."""
+
+    inputs: str = Field(description="The picture in base64, or as a data: URL")
+    parameters: ParametersSchema | None = None
+
+
+class ProblemSchema(Schema):
+    """An error: RFC 9457, application/problem+json."""
+
+    type: str = Field(description="Where this kind of error is explained")
+    title: str = Field(description="The kind of error")
+    status: int
+    detail: str = Field(description="What was wrong this time, and what to do")
+    errors: list[dict[str, Any]] | None = Field(None, description="The parameters that are not right, each with why")
+
+
+def record_of(upload: Upload, request: HttpRequest) -> dict:
+    """The record of an upload that was fetched `with_latest`."""
+    run = upload.latest or Classification(upload=upload)
+    image_url = request.build_absolute_uri(reverse("upload_image", args=[upload.id]))
+    predictions = run.predictions.all() if run.pk else []
+    return {
+        "id": str(upload.id),
+        "created": upload.created.isoformat(),
+        "status": run.status,
+        "reason": run.reason,
+        "model": run.model,
+        "precision": run.precision,
+        "label_set": run.label_set,
+        "image": {"width": upload.width, "height": upload.height, "url": image_url},
+        "predictions": [
+            {"rank": p.rank, "label": p.label, "index": p.index, "score": p.score, "similarity": p.similarity}
+            for p in predictions
+        ],
+        "seconds": {"decode": run.seconds_decode, "predict": run.seconds_predict},
+        "url": request.build_absolute_uri(upload.get_absolute_url()),
+    }
+
+
+def created_of(record: dict) -> dict:
+    """The record as it is answered once, to whoever made it."""
+    return {**record, "secret": upload_secret(UUID(record["id"]))}

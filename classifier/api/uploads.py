@@ -1,0 +1,151 @@
+"""Uploads: make, list, read, delete."""
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from ninja import Header, Query, Router, Status
+
+from .. import services
+from ..idempotency import request_once
+from ..models import Upload
+from ..ratelimits import rate_limit_check
+from .bodies import multipart_image
+from .callers import Bearer
+from .paging import BadCursor, page_of
+from .problems import Problem
+from .schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of, record_of
+
+router = Router(tags=["Uploads"])
+
+UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {
+                        "image": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/uploads",
+    auth=Bearer(),
+    operation_id="upload_create",
+    summary="Classify and keep a picture",
+    response={201: CreatedSchema, frozenset({400, 401, 403, 409, 411, 413, 415, 422, 429, 500, 503}): ProblemSchema},
+    openapi_extra=UPLOAD_BODY,
+)
+def upload_create(
+    request: HttpRequest,
+    response: HttpResponse,
+    idempotency_key: str = Header(
+        "",
+        alias="Idempotency-Key",
+        max_length=255,
+        description="A fresh random value, such as a UUID, for each new picture. Repeating a request with the same "
+        "value within 24 hours repeats the answer and stores nothing again.",
+    ),
+) -> Any:
+    """Takes one picture in the multipart field `image`, and stores it with its five likeliest ImageNet labels.
+
+    The answer carries a `secret`, which can delete the upload later. With an API key the upload belongs to the key.
+    """
+    caller = request.auth
+    rate_limit_check(request, api_key=caller.api_key)
+    file = multipart_image(request)
+
+    def make() -> tuple[Upload, dict]:
+        upload = services.upload_create(file=file, name=file.name or "", owner=caller.owner, api_key=caller.api_key)
+        return upload, record_of(upload, request)
+
+    if idempotency_key:
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        record, repeated = request_once(caller=caller.identity, key=idempotency_key, fingerprint=fingerprint, make=make)
+    else:
+        record, repeated = make()[1], False
+    if repeated:
+        response["Idempotent-Replayed"] = "true"
+    response["Location"] = request.build_absolute_uri(reverse("api:upload_read", args=[record["id"]]))
+    return Status(201, created_of(record))
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/uploads",
+    auth=Bearer(),
+    operation_id="upload_list",
+    summary="List your uploads",
+    response={200: PageSchema, frozenset({401, 403, 422, 500, 503}): ProblemSchema},
+)
+def upload_list(
+    request: HttpRequest,
+    cursor: str = Query("", description="From `next` of the page before", max_length=200),
+    limit: int = Query(20, ge=1, le=100, description="How many on a page"),
+    everyone: bool = Query(False, alias="all", description="Staff only: everybody's uploads"),
+) -> Any:
+    """Newest first: those made with your API key, or in your browser's session."""
+    caller = request.auth
+    if caller.api_key is None and not caller.session:
+        detail = "Send the API key that made the uploads, as Authorization: Bearer KEY."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    if everyone and not caller.is_staff:
+        raise Problem(403, "forbidden", "Only staff may list everybody's uploads.")
+    uploads = Upload.objects.all() if everyone else caller.uploads()
+    try:
+        page, following = page_of(uploads.with_latest(), cursor, limit)
+    except BadCursor as error:
+        raise Problem(422, "invalid", str(error)) from error
+    query = request.GET.copy()
+    query["cursor"] = following
+    address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}") if following else None
+    return {"items": [record_of(upload, request) for upload in page], "next": address}
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/uploads/{uuid:upload_id}",
+    auth=Bearer(secrets_too=True),
+    operation_id="upload_read",
+    url_name="upload_read",
+    summary="Read one upload",
+    response={200: RecordSchema, frozenset({401, 404, 500, 503}): ProblemSchema},
+)
+def upload_read(request: HttpRequest, upload_id: UUID) -> Any:
+    """Whoever has the id may read it, as on its page: ids cannot be guessed."""
+    return record_of(get_object_or_404(Upload.objects.with_latest(), pk=upload_id), request)
+
+
+@router.delete(
+    "/uploads/{uuid:upload_id}",
+    auth=Bearer(secrets_too=True),
+    operation_id="upload_delete",
+    summary="Delete one upload",
+    response={204: None, frozenset({401, 403, 404, 500, 503}): ProblemSchema},
+)
+def upload_delete(request: HttpRequest, upload_id: UUID) -> Any:
+    """With the upload's secret, the API key that made it, the session that made it, or as staff. For good."""
+    upload = get_object_or_404(Upload, pk=upload_id)
+    caller = request.auth
+    if not (caller.api_key or caller.secret or caller.session):
+        detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    if not caller.may_delete(upload):
+        raise Problem(403, "forbidden", "Only whoever made this upload can delete it.")
+    services.upload_delete(upload=upload)
+    return Status(204, None)

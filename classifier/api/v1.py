@@ -1,0 +1,42 @@
+"""The API as a whole: its operations, its errors and its description."""
+
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from . import huggingface, problems, uploads
+from .docs import Docs
+from .schemas import ZeroShotSchema
+
+PROBLEM = "application/problem+json"
+
+
+class ClipAPI(NinjaAPI):
+    """Describes itself in OpenAPI 3.1, with what django-ninja leaves out."""
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**options)
+        body = ZeroShotSchema.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema["components"]["schemas"].update(body.pop("$defs"), ZeroShotSchema=body)
+        for methods in schema["paths"].values():
+            methods.pop("head", None)  # the same operation as get, whose operationId must not appear twice
+            for operation in methods.values():
+                operation["security"] = [{}, *operation["security"]]  # credentials are never required
+                operation["responses"] = dict(sorted(operation["responses"].items()))
+                for status, answer in operation["responses"].items():
+                    if int(status) >= 400:
+                        answer["content"] = {PROBLEM: answer["content"].popitem()[1]}
+        return schema
+
+
+api = ClipAPI(
+    title="Heroku CLIP",
+    version="1.0.0",
+    urls_namespace="api",
+    docs=Docs(),
+    description="OpenAI's CLIP ranks ImageNet's 1000 labels for your picture.",
+)
+problems.register(api)
+api.add_router("", uploads.router)
+api.add_router("", huggingface.router)
