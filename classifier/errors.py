@@ -71,6 +71,13 @@ class LabelError(ClassifierError):
     code = "bad-labels"
 
 
+class LabelSetNotReady(ClassifierError):
+    """A saved set whose labels are still being computed, or could not be."""
+
+    status = 409
+    code = "label-set-not-ready"
+
+
 class ModelError(ClassifierError):
     """A checkpoint or artifact that cannot be used."""
 

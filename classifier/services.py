@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,7 +16,9 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from . import admission, engine
+from .embeddings import embedding_load, embedding_save
 from .errors import ClassifierError, ModelUnavailable
+from .heads import IMAGENET_CHOICE, Choice, head_obtain
 from .keys import token_hash, upload_secret
 from .logs import note
 from .models import ApiKey, Classification, Prediction, Upload
@@ -54,19 +57,25 @@ def engine_get() -> engine.Engine:
     return engine.get_engine(engine_config())
 
 
-def upload_create(*, file: BinaryIO, name: str, owner: str, api_key: ApiKey | None = None) -> Upload:
-    """Check, store and classify a picture. `keys.upload_secret` of its id may delete it.
+def upload_create(
+    *, file: BinaryIO, name: str, owner: str, api_key: ApiKey | None = None, choice: Choice = IMAGENET_CHOICE
+) -> Upload:
+    """Check, store and classify a picture, against ImageNet's labels or others.
+
+    `keys.upload_secret` of its id may delete it.
 
     The upload is stored before it is classified, so that a crash in between leaves a record that can be run again;
     the run's end and its five predictions are stored in one transaction.
 
-    Raises `ImageError` for a file that cannot be used and `ModelUnavailable` where there is no model; nothing is
-    stored then, nor on `Busy`. A classification that fails after that leaves the upload as failed, with the reason.
+    Raises `ImageError` for a file that cannot be used, `ModelUnavailable` where there is no model, and what
+    `head_obtain` raises for labels that cannot be used; nothing is stored then, nor on `Busy`. A classification that
+    fails after that leaves the upload as failed, with the reason.
     """
     from . import images
 
     loaded = engine_get()
     with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
         decoded = compute(_decode, file)
         picture = decoded.picture
         upload_id = uuid4()
@@ -83,35 +92,54 @@ def upload_create(*, file: BinaryIO, name: str, owner: str, api_key: ApiKey | No
                 sha256=decoded.sha256,
                 image=decoded.jpeg,
             )
-            run = _run_start(upload, loaded, decoded.seconds)
-        outcome = compute(_predict, loaded, picture.image)
+            run = _run_start(upload, loaded, choice, decoded.seconds)
+        outcome = compute(_predict, loaded, picture.image, head, choice.top)
     _run_finish(run, outcome)
     return upload
 
 
-def upload_classify(*, upload: Upload) -> Classification:
-    """Classify a stored upload again, from the picture that was kept. Raises `ModelUnavailable`."""
+def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Classification:
+    """Classify a stored upload again, from the picture that was kept. Raises `ModelUnavailable` and `Busy`."""
     from . import images
 
     loaded = engine_get()
     with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
         picture = compute(images.picture_from_jpeg, bytes(upload.image))
         with transaction.atomic():
-            run = _run_start(upload, loaded, time.perf_counter() - started)
-        outcome = compute(_predict, loaded, picture)
+            run = _run_start(upload, loaded, choice, time.perf_counter() - started)
+        outcome = compute(_predict, loaded, picture, head, choice.top)
     _run_finish(run, outcome)
     return run
 
 
-def picture_classify(*, file: BinaryIO, top: int = 5) -> engine.Answer:
-    """Classify a picture and store nothing. Raises `ImageError`, `ModelUnavailable` and `Busy`."""
+def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
+    """Rank a stored upload against other labels: from its embedding where this model has seen it, which takes no time.
+
+    Raises like `upload_classify`, and what `head_obtain` raises.
+    """
+    loaded = engine_get()
+    embedding = embedding_load(upload=upload, weights_sha256=loaded.info.weights_sha256)
+    if embedding is None:
+        return upload_classify(upload=upload, choice=choice)
+    with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
+    with transaction.atomic():
+        run = _run_start(upload, loaded, choice, seconds_decode=0)
+    _run_finish(run, _attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None)))
+    return run
+
+
+def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_CHOICE) -> engine.Answer:
+    """Classify a picture and store nothing. Raises like `upload_create`."""
     loaded = engine_get()
     with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
         picture = compute(_picture_read, file)
         read = time.perf_counter()
-        answer = compute(loaded.classify, picture.image, top=top)
+        answer = compute(loaded.classify, picture.image, head, top)
     note(
         model=loaded.info.model,
         precision=loaded.info.precision,
@@ -126,14 +154,15 @@ def upload_delete(*, upload: Upload) -> None:
     upload.delete()
 
 
-def _run_start(upload: Upload, loaded: engine.Engine, seconds_decode: float) -> Classification:
+def _run_start(upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
     run = Classification.objects.create(
         upload=upload,
         model=loaded.info.model,
         precision=loaded.info.precision,
         weights_sha256=loaded.info.weights_sha256,
-        label_set="imagenet",
-        templates="" if loaded.info.standin else IMAGENET_TEMPLATES,
+        label_set=choice.name,
+        saved_set=choice.saved_set,
+        templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
         seconds_decode=seconds_decode,
     )
     upload.latest = run
@@ -196,14 +225,18 @@ class _Outcome:
     seconds: float
 
 
-def _predict(loaded: engine.Engine, picture: Image) -> _Outcome:
+def _predict(loaded: engine.Engine, picture: Image, head: engine.Head, top: int) -> _Outcome:
+    return _attempt(lambda: loaded.classify(picture, head, top))
+
+
+def _attempt(answer: Callable[[], engine.Answer]) -> _Outcome:
     started = time.perf_counter()
     try:
-        answer, reason = loaded.classify(picture), ""
+        found, reason = answer(), ""
     except Exception as error:  # whatever went wrong inside: the upload was accepted and must say so
         logger.exception("event=classify_failed")
-        answer, reason = None, str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
-    return _Outcome(answer, reason, time.perf_counter() - started)
+        found, reason = None, str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
+    return _Outcome(found, reason, time.perf_counter() - started)
 
 
 def _run_finish(run: Classification, outcome: _Outcome) -> None:
@@ -237,6 +270,8 @@ def _run_finish(run: Classification, outcome: _Outcome) -> None:
             )
             for ranked in answer.predictions
         )
+        if answer.embedding is not None:
+            embedding_save(upload=run.upload, weights_sha256=run.weights_sha256, embedding=answer.embedding)
         _upload_repeat(run, answer.predictions[0])
 
 

@@ -5,8 +5,8 @@ import time
 
 from django.db import DatabaseError, connection
 
-from . import services
-from .errors import ClassifierError
+from . import label_sets, services
+from .errors import ClassifierError, ModelUnavailable
 from .logs import line
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,11 @@ def tick() -> None:
     """What a server does every minute beside answering."""
     try:
         services.runs_expire()
+        label_sets.heads_resume()
     except DatabaseError as error:
         logger.warning("%s", line(event="database_unreachable", error=error))
+    except ModelUnavailable:
+        pass  # `start` has said so
     finally:
         connection.close()
 

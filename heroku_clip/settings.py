@@ -154,6 +154,8 @@ CLIP_THREADS = int(env_number("CLIP_THREADS", min(os.cpu_count() or 1, 4), minim
 CLIP_SLOTS = int(env_number("CLIP_SLOTS", 2, minimum=1, maximum=64))
 CLIP_QUEUE = int(env_number("CLIP_QUEUE", 16, minimum=0, maximum=1000))
 CLIP_QUEUE_SECONDS = env_number("CLIP_QUEUE_SECONDS", 15, minimum=0, maximum=28)
+# After so long without a text the text tower is let go; the next text loads it again.
+CLIP_TEXT_IDLE_SECONDS = env_number("CLIP_TEXT_IDLE_SECONDS", 300, minimum=0)
 CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
 
 # --- Limits ------------------------------------------------------------------------------------------------------

@@ -92,6 +92,10 @@ class Engine:
         """Rank the labels of `head` (ImageNet's where None) for one upright RGB picture."""
         raise NotImplementedError
 
+    def rank_embedding(self, embedding: np.ndarray, head: Head | None = None, top: int = 5) -> tuple[Ranked, ...]:
+        """Rank the labels of `head` (ImageNet's where None) for a picture's embedding, (D,) float32, L2-normalised."""
+        raise NotImplementedError
+
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> (T, D) float32, L2-normalised. Raises TextUnsupported, LabelError."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from classifier.engine import Answer, Config, Engine, Head, ModelInfo
+from classifier.engine import Answer, Config, Engine, Head, ModelInfo, Ranked
 from classifier.engine.artifact import TEXT, head_read, manifest_read, shape_read, tensors_read
 from classifier.engine.checkpoint import Progress
 from classifier.engine.image_tower import ImageTower
@@ -56,10 +56,14 @@ class ClipEngine(Engine):
 
     def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
         """Rank the labels of `head` (ImageNet's where None) for one upright RGB picture."""
-        head = head or self.imagenet
         embedding = self.embed_images([picture])[0]
+        return Answer(self.rank_embedding(embedding, head, top), embedding)
+
+    def rank_embedding(self, embedding: np.ndarray, head: Head | None = None, top: int = 5) -> tuple[Ranked, ...]:
+        """Rank the labels of `head` (ImageNet's where None) for a picture's embedding, (D,) float32, L2-normalised."""
+        head = head or self.imagenet
         cosines = head.weights @ embedding  # (K,)
-        return Answer(self.rank(cosines * self.logit_scale, cosines, head, top), embedding)
+        return self.rank(cosines * self.logit_scale, cosines, head, top)
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> (T, D) float32, L2-normalised. Raises LabelError for a text longer than the context."""
