@@ -14,6 +14,7 @@ from contextvars import ContextVar
 # C0 and C1 controls, Unicode's line ends, lone surrogates, and what turns the writing direction.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST = 200  # characters of a value
+TRACEBACK = 3000  # characters; its end says most
 
 _fields: ContextVar[dict[str, object] | None] = ContextVar("log_fields", default=None)
 
@@ -31,6 +32,11 @@ def pair(key: str, value: object) -> str:
     if len(text) > LONGEST:
         text = text[:LONGEST] + "..."
     return f"{key}={text}" if re.fullmatch(r"[\w./:+-]+", text, re.ASCII) else f"{key}={json.dumps(text)}"
+
+
+def explained(record: logging.LogRecord) -> bool:
+    """Whether a record tells more than the request's own line, which has the path and the status."""
+    return record.exc_info is not None
 
 
 def line(**fields: object) -> str:
@@ -65,5 +71,5 @@ class LineFormatter(logging.Formatter):
             f"{escape(record.getMessage())}"
         )
         if record.exc_info:
-            text += f" traceback={json.dumps(self.formatException(record.exc_info))}"
+            text += f" traceback={json.dumps(self.formatException(record.exc_info)[-TRACEBACK:])}"
         return text

@@ -9,6 +9,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import load_dotenv
 
+from classifier.logs import explained
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")  # written by script/server; real environment variables win
 
@@ -227,13 +229,14 @@ LOG_LEVEL = os.environ.get("LOG_LEVEL", "").strip().upper() or "INFO"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"explained": {"()": "django.utils.log.CallbackFilter", "callback": explained}},
     "formatters": {"line": {"()": "classifier.logs.LineFormatter"}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
     "root": {"handlers": ["stdout"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": ["stdout"], "level": LOG_LEVEL, "propagate": False},
-        # The request's own line says as much as these about 4xx; tracebacks of 5xx are errors and stay.
-        "django.request": {"level": "ERROR"},
+        # The request's own line says as much as these do, but for tracebacks.
+        "django.request": {"filters": ["explained"]},
         "django.security": {"level": "ERROR"},
     },
 }
