@@ -20,7 +20,7 @@ from .embeddings import embedding_load, embedding_save
 from .errors import ClassifierError, ModelUnavailable
 from .heads import IMAGENET_CHOICE, Choice, head_obtain
 from .keys import token_hash, upload_secret
-from .logs import note
+from .logs import line, note
 from .models import ApiKey, Classification, Prediction, Upload
 from .words import words_of
 
@@ -317,7 +317,7 @@ def readiness() -> Readiness:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         database = "ok"
-    except DatabaseError:
-        logger.exception("event=database_unreachable")
+    except DatabaseError as error:
+        logger.error("%s", line(event="database_unreachable", error=error))
         database = "The database does not answer."
     return Readiness(model=model, database=database)

@@ -245,6 +245,12 @@ class BufferingWorker(ThreadWorker):
 
     # --- Called by gunicorn's loop -------------------------------------------------------------------------------
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not self.alive:  # refuse at once, where a backlog would be reset when the last upload has finished
+            for listener in self.sockets:
+                listener.close()
+
     def murder_keepalived(self, force: bool = False) -> None:
         """Give up on those that are too slow; called at least once a second, and with `force` at the end."""
         now = time.monotonic()

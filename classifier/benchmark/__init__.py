@@ -1,0 +1,1 @@
+"""Measuring: not imported by the application."""
