@@ -85,7 +85,7 @@ class UploadAdmin(admin.ModelAdmin):
     paginator = BoundedPaginator
     sortable_by = ["created"]
     date_hierarchy = "created"
-    search_fields = ["words__begin"]
+    search_fields = ["words"]
     search_help_text = "Beginnings of words of the top label and the file name"
     inlines = [ClassificationInline]
     fields = readonly_fields = [
@@ -97,6 +97,11 @@ class UploadAdmin(admin.ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **options: object) -> type[UploadChangeList]:
         return UploadChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Upload], search_term: str
+    ) -> tuple[QuerySet[Upload], bool]:
+        return (queryset.filter(words__begin=search_term) if search_term else queryset), False
 
     @admin.display(description="picture")
     def thumbnail(self, upload: Upload) -> SafeString:

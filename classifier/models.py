@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from .vectors import VectorField
-from .words import WordsField
+from .words import WordsField, WordsIndex
 
 
 class UploadQuerySet(models.QuerySet):
@@ -91,7 +91,7 @@ class Upload(models.Model):
             models.Index(fields=["label_set", "-created", "-id"], name="upload_label_set"),
             models.Index(fields=["top_label", "-created", "-id"], name="upload_top_label"),
             models.Index(fields=["owner", "top_label", "-created", "-id"], name="upload_of_owner_label"),
-            # On PostgreSQL migration 0002 adds upload_words, a GIN index that SQLite's tables cannot have.
+            WordsIndex(fields=["words"], name="upload_words_begin"),
         ]
 
     def __str__(self) -> str:

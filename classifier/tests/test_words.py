@@ -1,7 +1,5 @@
 """Searching by words finds the same on both databases."""
 
-from unittest import skipUnless
-
 from django.db import connection
 from django.test import SimpleTestCase, TestCase
 
@@ -44,8 +42,8 @@ class WordsBeginTests(TestCase):
             with self.subTest(text):
                 self.assertEqual(self.found(text), [])
 
-    @skipUnless(connection.vendor == "postgresql", "SQLite has no such index")
-    def test_postgresql_answers_from_the_index(self):
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
-        self.assertIn("upload_words", Upload.objects.filter(words__begin="cat").order_by().explain())
+    def test_the_database_answers_from_the_index(self):
+        if connection.vendor == "postgresql":  # which would rather read so few rows one by one
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL enable_seqscan = off")
+        self.assertIn("upload_words_begin", Upload.objects.filter(words__begin="cat").order_by().explain())
