@@ -1,8 +1,19 @@
-"""What every page's template may name."""
+"""What every page's template may name. Asks neither the database nor the session: error pages use it, too."""
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from .forms import ACCEPT
 
-def site(request: HttpRequest) -> dict:
-    return {"max_upload_mb": settings.MAX_UPLOAD_MB, "max_megapixels": settings.MAX_MEGAPIXELS}
+STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
+
+
+def site(request: HttpRequest | None = None) -> dict:
+    return {
+        "accept": ACCEPT,
+        "max_upload_mb": settings.MAX_UPLOAD_MB,
+        "max_upload_bytes": int(settings.MAX_UPLOAD_MB * 1e6),
+        "max_megapixels": settings.MAX_MEGAPIXELS,
+        "retention_days": settings.UPLOAD_RETENTION_DAYS,
+        "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
+    }

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.views.defaults import server_error
 
 from . import logs
 from .api.problems import problem_response
@@ -21,6 +20,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 logger = logging.getLogger("classifier.requests")
 
+JSON = "application/json"
 RETRY_SECONDS = 5  # after the database was away
 
 
@@ -80,7 +80,8 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
 
 def handler500(request: HttpRequest) -> HttpResponse:
     """The last resort. An error inside another middleware, such as a session that cannot be saved, arrives here."""
-    return unavailable(request, sys.exc_info()[1]) or server_error(request)
+    error = unavailable(request, sys.exc_info()[1])
+    return error or HttpResponse(render_to_string("500.html", site(request)), status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class BodyLimit:
@@ -115,13 +116,14 @@ def too_large(request: HttpRequest) -> ClassifierError | None:
 
 def _refuse(request: HttpRequest, status: int, code: str, message: str, retry_after: int | None = None) -> HttpResponse:
     """An error as a page, or for a program as RFC 9457's JSON. Asks neither the database nor the session."""
-    title = HTTPStatus(status).phrase
-    if request.path.startswith("/api/"):
+    if request.path.startswith("/api/") or request.get_preferred_type(["text/html", JSON]) == JSON:
         response = problem_response(status, code, message)
     else:
         logs.note(refused=code)
-        context = {**site(request), "title": title, "message": message, "retry_after": retry_after}
-        response = HttpResponse(render_to_string("503.html", context), status=status)
+        context = {**site(request), "message": message, "retry_after": retry_after}
+        response = HttpResponse(render_to_string(f"{int(status)}.html", context), status=status)
+        if retry_after:
+            response["Refresh"] = str(retry_after)  # browsers try again by themselves
     if retry_after:
         response["Retry-After"] = str(retry_after)
     response["Cache-Control"] = "no-store"

@@ -107,6 +107,19 @@ class Upload(models.Model):
             return None
         return next(iter(self.latest.predictions.all()), None)
 
+    @property
+    def summary(self) -> str:
+        """What a list says about it, without loading the run."""
+        return self.top_label or ("Could not be classified" if self.status == Status.FAILED else "Not finished")
+
+    @property
+    def percent(self) -> float | None:
+        return None if self.top_score is None else 100 * self.top_score
+
+    @property
+    def is_standin(self) -> bool:
+        return self.model.startswith("stand-in")
+
 
 class Classification(models.Model):
     """One run of a model over one upload."""
@@ -255,6 +268,26 @@ class LabelHead(models.Model):
     @property
     def percent(self) -> int:
         return 100 * self.done // self.total if self.total else 0
+
+
+class Feedback(models.Model):
+    """What its owner says a picture really shows, for staff to learn where the model errs."""
+
+    upload = models.OneToOneField(Upload, on_delete=models.CASCADE, related_name="feedback")
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    label = models.CharField(max_length=255, blank=True, help_text="Empty: none of the labels is right")
+    index = models.PositiveIntegerField("ImageNet index", null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "feedback"
+        ordering = ["-created", "-id"]
+
+    def __str__(self) -> str:
+        return self.summary
+
+    @property
+    def summary(self) -> str:
+        return self.label or "none of the labels"
 
 
 class ApiKey(models.Model):

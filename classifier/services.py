@@ -21,7 +21,7 @@ from .errors import ClassifierError, ModelUnavailable
 from .heads import IMAGENET_CHOICE, Choice, head_obtain
 from .keys import token_hash, upload_secret
 from .logs import line, note
-from .models import ApiKey, Classification, Prediction, Upload
+from .models import ApiKey, Classification, Feedback, Prediction, Upload, UploadQuerySet
 from .words import words_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 60  # after which a run that has not ended never will
+DELETE_AT_ONCE = 500  # uploads per statement, so that no transaction grows with the table
 IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 
 
@@ -152,6 +153,33 @@ def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_
 def upload_delete(*, upload: Upload) -> None:
     """Delete an upload with everything that was derived from it."""
     upload.delete()
+
+
+def uploads_delete(*, uploads: UploadQuerySet) -> int:
+    """Delete uploads with everything that was derived from them, some at a time; returns how many there were."""
+    deleted = 0
+    while keys := list(uploads.order_by().values_list("pk", flat=True)[:DELETE_AT_ONCE]):
+        deleted += Upload.objects.filter(pk__in=keys).delete()[1].get("classifier.Upload", 0)
+    return deleted
+
+
+def uploads_expired(*, days: int) -> UploadQuerySet:
+    """Uploads older than `days` days."""
+    return Upload.objects.filter(created__lt=timezone.now() - timedelta(days=days))
+
+
+def feedback_create(*, upload: Upload, label: str, index: int | None = None) -> Feedback:
+    """Keep which label is right; an empty one says that none is. What was said before is replaced."""
+    said = {"label": label, "index": index, "created": timezone.now()}
+    return Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+
+
+def model_info() -> engine.ModelInfo | None:
+    """What this process serves with; None while there is no model to load. Loads it where that has not happened."""
+    try:
+        return engine_get().info
+    except ClassifierError:
+        return None
 
 
 def _run_start(upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:

@@ -1,21 +1,40 @@
 """The pages. Each parses, calls a service and answers; none imports torch or Pillow."""
 
+import json
 import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+from http import HTTPStatus
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date, parse_etags, quote_etag
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from . import services
-from .errors import ImageError, ModelError
-from .forms import UploadForm
-from .models import Upload
+from . import crop, services
+from .api.problems import problem_response
+from .api.schemas import record_of
+from .engine.imagenet import imagenet, imagenet_labels
+from .errors import ClassifierError, ModelError
+from .exports import records_csv, records_json
+from .fit import fits_well
+from .forms import FeedbackForm, UploadForm
+from .models import Classification, Upload, UploadQuerySet
+from .paging import page_of
+from .ratelimits import rate_limit_check
 
-PAGE_SIZE = 24
+PAGE_SIZE = 24  # pictures on a page of the history
+RECENT = 6  # pictures on the home page
+CHUNK = 200  # uploads read at a time by an export
+RELOAD_SECONDS = 3  # of a page that waits for its run
 
 
 def owner_key(request: HttpRequest, *, create: bool = False) -> str:
@@ -30,31 +49,112 @@ def may_change(request: HttpRequest, upload: Upload) -> bool:
     return bool(owner and secrets.compare_digest(owner, upload.owner)) or request.user.is_staff
 
 
+def upload_to_change(request: HttpRequest, upload_id: UUID, queryset: UploadQuerySet | None = None) -> Upload:
+    """The upload, for its owner or staff; anybody else is refused."""
+    upload = get_object_or_404(Upload.objects.all() if queryset is None else queryset, pk=upload_id)
+    if not may_change(request, upload):
+        raise PermissionDenied("Only whoever uploaded this picture can do that.")
+    return upload
+
+
+# --- Home --------------------------------------------------------------------------------------------------------
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
-    """The form; takes one picture and redirects to its result."""
-    form = UploadForm(request.POST or None, request.FILES or None) if request.method == "POST" else UploadForm()
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            file = form.cleaned_data["image"]
-            try:
-                upload = services.upload_create(file=file, name=file.name, owner=owner_key(request, create=True))
-                return redirect(upload)
-            except (ImageError, ModelError) as error:
-                form.add_error("image", str(error))
-                status = error.status
-    return render(request, "home.html", {"form": form}, status=status)
+    """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
+    if request.method != "POST":
+        return home_page(request, UploadForm(), HTTPStatus.OK)
+    form = UploadForm(request.POST, request.FILES)
+    error = upload = None
+    if form.is_valid():
+        file = form.cleaned_data["image"]
+        try:
+            rate_limit_check(request)
+            upload = services.upload_create(file=file, name=file.name, owner=owner_key(request, create=True))
+        except ClassifierError as raised:
+            error = raised
+            form.add_error("image", str(error))
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        response = home_json(request, form, upload, error)
+    else:
+        status = error.status if error else HTTPStatus.UNPROCESSABLE_ENTITY
+        response = redirect(upload) if upload else home_page(request, form, status)
+    if hasattr(error, "retry_after"):
+        response["Retry-After"] = str(error.retry_after)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
+    recent = Upload.objects.of_owner(owner_key(request))[:RECENT]
+    return render(request, "home.html", {"form": form, "recent": recent}, status=status)
+
+
+def home_json(
+    request: HttpRequest, form: UploadForm, upload: Upload | None, error: ClassifierError | None
+) -> HttpResponse:
+    """The record, or what was wrong as RFC 9457's problem."""
+    if upload is not None:
+        return JsonResponse(record_of(upload, request), status=HTTPStatus.CREATED)
+    status, code = (error.status, error.code) if error else (HTTPStatus.UNPROCESSABLE_ENTITY, "no-image")
+    return problem_response(status, code, form.errors["image"][0])
+
+
+# --- One upload --------------------------------------------------------------------------------------------------
 
 
 @require_safe
 def upload_detail(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """One result. Whoever has the address may see it; the owner and staff may delete it."""
-    upload = get_object_or_404(Upload.objects.with_latest(), pk=upload_id)
-    return render(
-        request, "upload.html", {"upload": upload, "run": upload.latest, "may_change": may_change(request, upload)}
-    )
+    """One result. Whoever has the address may see it; the owner and staff may change it."""
+    upload = get_object_or_404(Upload.objects.with_latest().select_related("feedback"), pk=upload_id)
+    return upload_page(request, upload)
+
+
+@gzip_page  # the thousand labels to pick from are 25 kB, and 8 when compressed
+def upload_page(
+    request: HttpRequest, upload: Upload, form: FeedbackForm | None = None, status: int = HTTPStatus.OK
+) -> HttpResponse:
+    run, state, changeable = upload.latest, run_state(upload.latest), may_change(request, upload)
+    predictions = list(run.predictions.all()) if state == "done" else []
+    for prediction in predictions:
+        prediction.synset = "" if prediction.index is None else imagenet()["classes"][prediction.index]["synset"]
+    top = predictions[0] if predictions else None
+    seen = crop.crop_seen(upload.width, upload.height, upload.model)
+    record = record_of(upload, request)
+    context = {
+        "upload": upload,
+        "run": run,
+        "state": state,
+        "predictions": predictions,
+        "top": top,
+        "heading": top.label if top else "Result",
+        "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
+        "crop": {"pixels": seen.pixels, **crop.crop_paths(seen, upload.width, upload.height)},
+        "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
+        "record_json": json.dumps(record, indent=2, ensure_ascii=False),
+        "share_url": request.build_absolute_uri(upload.get_absolute_url()),
+        "may_change": changeable,
+        "feedback": getattr(upload, "feedback", None),
+    }
+    if top and changeable and run.label_set == "imagenet":
+        labels = imagenet_labels()
+        context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
+    response = render(request, "upload.html", context, status=status)
+    if state == "running":
+        response["Refresh"] = str(RELOAD_SECONDS)
+    return response
+
+
+def run_state(run: Classification | None) -> str:
+    """running, done or failed as it is stored; "interrupted" where nobody is at it any more."""
+    if run is None:
+        return "interrupted"
+    if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(
+        seconds=services.RUN_SECONDS
+    ):
+        return "interrupted"
+    return run.status
 
 
 @require_safe
@@ -73,21 +173,120 @@ def upload_image(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     return response
 
 
+@require_safe
+def upload_json(request: HttpRequest, upload_id: UUID) -> JsonResponse:
+    """The record as a file."""
+    upload = get_object_or_404(Upload.objects.with_latest(), pk=upload_id)
+    response = JsonResponse(record_of(upload, request), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    response["Content-Disposition"] = f'attachment; filename="{upload.id}.json"'
+    return response
+
+
 @require_POST
+def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Try again what failed or was interrupted."""
+    upload = upload_to_change(request, upload_id, Upload.objects.select_related("latest"))
+    if run_state(upload.latest) in ("failed", "interrupted"):
+        try:
+            services.upload_classify(upload=upload)
+        except ModelError as error:
+            messages.error(request, str(error))
+    return redirect(upload)
+
+
+@require_POST
+def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Keep which label is right."""
+    queryset = Upload.objects.with_latest().select_related("feedback")
+    upload = upload_to_change(request, upload_id, queryset)
+    labels = imagenet_labels()
+    form = FeedbackForm(request.POST, labels=labels)
+    if not form.is_valid():
+        return upload_page(request, upload, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    label = form.cleaned_data["label"]
+    services.feedback_create(upload=upload, label=label, index=labels.index(label) if label else None)
+    return redirect(f"{upload.get_absolute_url()}#feedback-title")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload_delete(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    upload = get_object_or_404(Upload, pk=upload_id)
-    if not may_change(request, upload):
-        raise PermissionDenied("Only whoever uploaded this picture can delete it.")
-    services.upload_delete(upload=upload)
-    return redirect("history")
+    """Asks first; deletes when that page is sent."""
+    upload = upload_to_change(request, upload_id)
+    if request.method == "POST":
+        services.upload_delete(upload=upload)
+        messages.success(request, "The picture is deleted.")
+        return redirect("history")
+    return render(
+        request,
+        "upload_delete.html",
+        {"uploads": [upload], "action": request.path, "back": upload.get_absolute_url()},
+    )
+
+
+# --- History -----------------------------------------------------------------------------------------------------
 
 
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """The visitor's own uploads, newest first."""
-    uploads = Upload.objects.of_owner(owner_key(request)).with_latest()
-    page = Paginator(uploads, PAGE_SIZE).get_page(request.GET.get("page"))
-    return render(request, "history.html", {"page": page})
+    mine, label = Upload.objects.of_owner(owner_key(request)), request.GET.get("label", "")
+    page = page_of(
+        mine.filter(top_label=label) if label else mine,
+        before=request.GET.get("before", ""),
+        after=request.GET.get("after", ""),
+        size=PAGE_SIZE,
+        label=label,
+    )
+    labels = mine.exclude(top_label="").values("top_label").order_by("top_label").annotate(count=Count("pk"))
+    return render(request, "history.html", {"page": page, "label": label, "labels": labels})
+
+
+@require_POST
+def history_delete(request: HttpRequest) -> HttpResponse:
+    """Delete what was ticked among the visitor's own, once that is confirmed."""
+    chosen = Upload.objects.of_owner(owner_key(request)).filter(pk__in=uuids(request.POST.getlist("upload")))
+    if request.POST.get("confirmed"):
+        count = services.uploads_delete(uploads=chosen)
+        messages.success(request, f"{count} pictures are deleted." if count != 1 else "The picture is deleted.")
+        return redirect("history")
+    uploads = list(chosen)
+    if not uploads:
+        messages.warning(request, "Tick the pictures to delete first.")
+        return redirect("history")
+    context = {"uploads": uploads, "several": True, "action": request.path, "back": reverse("history")}
+    return render(request, "upload_delete.html", context)
+
+
+def uuids(texts: list[str]) -> Iterator[UUID]:
+    """Those of the first page's worth of texts that are UUIDs."""
+    for text in texts[:PAGE_SIZE]:
+        try:
+            yield UUID(text)
+        except ValueError:
+            continue
+
+
+@require_safe
+def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
+    """All of the visitor's own uploads, sent while they are read."""
+    uploads = Upload.objects.of_owner(owner_key(request)).with_latest().select_related("feedback")
+    lines = {"json": records_json, "csv": records_csv}[format](uploads.iterator(CHUNK), request)
+    content_type = {"json": "application/json", "csv": "text/csv; charset=utf-8"}[format]
+    response = StreamingHttpResponse(lines, content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="pictures.{format}"'
+    return response
+
+
+# --- The rest ----------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def about(request: HttpRequest) -> HttpResponse:
+    """What CLIP is for, what this server runs, what is stored."""
+    info = services.model_info()
+    check = info.manifest.get("self_check", {}) if info else {}
+    facts = {name.replace("_", " "): value for name, value in check.items() if not isinstance(value, dict | list)}
+    return render(request, "about.html", {"info": info, "self_check": facts})
 
 
 @require_GET

@@ -160,6 +160,9 @@ CLIP_QUEUE_SECONDS = env_number("CLIP_QUEUE_SECONDS", 15, minimum=0, maximum=28)
 CLIP_TEXT_IDLE_SECONDS = env_number("CLIP_TEXT_IDLE_SECONDS", 300, minimum=0)
 CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
 
+# How long pictures are kept before `manage.py purge_uploads` deletes them; 0 keeps them until their owner does.
+UPLOAD_RETENTION_DAYS = int(env_number("UPLOAD_RETENTION_DAYS", 0, minimum=0, maximum=36500))
+
 # --- Limits ------------------------------------------------------------------------------------------------------
 
 # Pictures per minute from one address, through the form and the API together, and with one API key. 0: no limit.

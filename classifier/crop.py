@@ -1,0 +1,43 @@
+"""Which square of a picture the model saw, drawn as SVG paths in the picture's own pixels."""
+
+from dataclasses import dataclass
+
+# Pixels that each model reads, where it is not 224 (clip.available_models(), the "visual.input_resolution" of each).
+RESOLUTIONS = {"RN50x4": 288, "RN50x16": 384, "RN50x64": 448, "ViT-L/14@336px": 336}
+STANDIN_SHORTER = 256  # pixels: EfficientNet-Lite0 scales to this and cuts 224 out of the middle
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square at (left, top), in pixels of the upright picture; `pixels` is its side once scaled for the model."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    pixels: int
+
+
+def crop_seen(width: int, height: int, model: str) -> Crop:
+    """The part of a picture of (width, height) that `model` reads; engine/preprocess.py has the rule."""
+    side = RESOLUTIONS.get(model, 224)
+    shorter = STANDIN_SHORTER if model.startswith("stand-in") else side
+    longer = int(shorter * max(width, height) / min(width, height))
+    across, down = (shorter, longer) if width <= height else (longer, shorter)
+    x, y = width / across, height / down  # pixels of the picture per pixel of the resized one
+    left, top = round((across - side) / 2), round((down - side) / 2)
+    return Crop(left * x, top * y, side * x, side * y, side)
+
+
+def crop_paths(crop: Crop, width: int, height: int) -> dict[str, str]:
+    """`outside`: all but the crop (evenodd). `corners`: its four corners, drawn a little inside it."""
+    inset, arm = 0.015 * crop.width, 0.13 * crop.width
+    left, top = crop.left + inset, crop.top + inset
+    right, bottom = crop.left + crop.width - inset, crop.top + crop.height - inset
+    hole = f"M{crop.left:.1f} {crop.top:.1f}h{crop.width:.1f}v{crop.height:.1f}h-{crop.width:.1f}z"
+    corners = [
+        f"M{x:.1f} {y + down:.1f}V{y:.1f}H{x + across:.1f}"
+        for x, across in ((left, arm), (right, -arm))
+        for y, down in ((top, arm), (bottom, -arm))
+    ]
+    return {"outside": f"M0 0h{width}v{height}h-{width}z{hole}", "corners": "".join(corners)}
