@@ -8,4 +8,9 @@ class ClassifierConfig(AppConfig):
     name = "classifier"
 
     def ready(self) -> None:
+        from django.contrib import admin
+
         from . import checks  # noqa: F401  (registers the system checks)
+        from .login import LimitedLoginForm
+
+        admin.site.login_form = LimitedLoginForm

@@ -49,6 +49,24 @@ class RequestLog:
         return response
 
 
+class PolicyHeaders:
+    """What Django's own security middleware does not say: no page uses a device, and no other site our pictures."""
+
+    headers = {
+        "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
 class Unavailable:
     """Answers 503 and when to come back where the database is away or too much is waiting."""
 

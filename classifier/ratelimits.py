@@ -49,22 +49,24 @@ def _network(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
-def rate_limit_take(*, scope: str, identity: str, per_minute: int) -> int:
+def rate_limit_take(*, scope: str, identity: str, per_minute: int, period: int = PERIOD) -> int:
     """Take one of `per_minute` places, all of which may be taken at once; they come back evenly over the minute.
+
+    With a `period` in seconds, that takes the minute's place.
 
     Returns 0, or how many seconds to wait where none is left. No limit at 0 per minute.
     """
     if per_minute == 0:
         return 0
     key = salted_hmac("classifier.ratelimits", f"{scope} {identity}", algorithm="sha256").hexdigest()
-    now, cost = time.time(), PERIOD / per_minute
+    now, cost = time.time(), period / per_minute
     # Half a millisecond of slack for the rounding of 1.8e9 + 60 / n summed n times.
     with connection.cursor() as cursor:
-        cursor.execute(TAKE, {"key": key, "now": now, "cost": cost, "period": PERIOD + 0.0005})
+        cursor.execute(TAKE, {"key": key, "now": now, "cost": cost, "period": period + 0.0005})
         taken = cursor.fetchone()
     if taken is None:
         used_until = RateLimit.objects.values_list("used_until", flat=True).get(key=key)
-        return max(1, math.ceil(used_until + cost - PERIOD - now))
+        return max(1, math.ceil(used_until + cost - period - now))
     if random.random() < 0.01:  # often enough to keep the table as small as the last minute's visitors
         RateLimit.objects.filter(used_until__lt=now).delete()
     return 0

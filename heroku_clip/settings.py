@@ -81,6 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "classifier.middleware.RequestLog",
+    "classifier.middleware.PolicyHeaders",
     "classifier.api.problems.api_errors",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -241,5 +242,6 @@ LOGGING = {
         # The request's own line says as much as these do, but for tracebacks.
         "django.request": {"filters": ["explained"]},
         "django.security": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }
