@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("classifier", "0004_search"),
+        ("classifier", "0005_words_index"),
     ]
 
     operations = [
