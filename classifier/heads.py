@@ -100,6 +100,12 @@ def _head_load(loaded: Engine, label_set: LabelSet) -> Head:
     return head
 
 
+def heads_forget() -> None:
+    """Let the heads in memory go; they are read from the database again."""
+    with _cache_lock:
+        _cache.clear()
+
+
 def _head_unpack(label_set: LabelSet, vectors: bytes, dim: int) -> Head:
     import numpy as np
 

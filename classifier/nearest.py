@@ -24,8 +24,8 @@ Found = tuple[UUID, float]  # upload, cosine
 
 EXACT_ROWS = 5_000  # of one owner; beyond, the index is faster
 # How many candidates the index keeps on its way: recall for time, measured in docs/operations.md. Words lie apart from
-# pictures in CLIP's space and are harder to find neighbours for.
-EF_IMAGE, EF_WORDS = 100, 400
+# pictures in CLIP's space, where neighbours are harder to find; among one owner's, twice as many are kept.
+EF_IMAGE, EF_WORDS = 200, 400
 MAX_ROWS = 100_000  # the newest, without pgvector: about a second
 CHUNK_ROWS = 2_000  # in memory at a time, without pgvector
 
@@ -95,7 +95,7 @@ def _nearest_pgvector(
             cursor.execute(
                 "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), "
                 "set_config('hnsw.ef_search', %s, true)",
-                [str(candidates)],
+                [str(candidates if owner is None else 2 * candidates)],
             )
             cursor.execute(f"{distances} ORDER BY far LIMIT %s", [literal, *values, count])
         return cursor.fetchall()
