@@ -1,10 +1,10 @@
 """The column and the index, with pgvector and without."""
 
+import importlib
 from unittest import mock, skipUnless
 
 import numpy as np
 from django.db import connection, transaction
-from django.db.migrations.executor import MigrationExecutor
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
 from classifier import nearest, vectors
@@ -60,17 +60,21 @@ class ColumnTests(TestCase):
 class WithoutExtensionTests(TransactionTestCase):
     """A server without pgvector at first, which gets it later."""
 
-    def migrate(self, name):
-        MigrationExecutor(connection).migrate([("classifier", name)])
+    def remake(self):
+        """Make the table anew, by the steps of its migration."""
+        steps = importlib.import_module("classifier.migrations.0004_search")
+        with connection.schema_editor() as editor:
+            editor.delete_model(Embedding)
+            editor.execute("DROP EXTENSION IF EXISTS vector")
+        with connection.schema_editor() as editor:
+            steps.use_pgvector(None, editor)
+            editor.create_model(Embedding)
+            steps.index_openai_models(None, editor)
 
     def test_the_search_is_exact_until_the_extension_comes(self):
-        latest = MigrationExecutor(connection).loader.graph.leaf_nodes("classifier")[0][1]
-        self.migrate("0003_api")
-        self.addCleanup(self.migrate, latest)
-        with connection.cursor() as cursor:
-            cursor.execute("DROP EXTENSION vector")
+        self.addCleanup(self.remake)
         with mock.patch("classifier.vectors.extension_ensure", return_value=False):
-            self.migrate(latest)
+            self.remake()
         self.assertFalse(vectors.column_native(connection))
         self.assertFalse(vectors.index_ensure(connection, WEIGHTS, 16))
 
