@@ -1,5 +1,6 @@
 """The text tower and the head builder against OpenAI's own code."""
 
+import random
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -178,6 +179,39 @@ class ResumeTests(TextTests):
         head, calls = self.build()
         self.assertEqual(calls, all_calls)
         np.testing.assert_array_equal(head, whole)
+
+
+class TokenizerTests(SimpleTestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tokenizer = Tokenizer()
+        from clip.simple_tokenizer import SimpleTokenizer
+
+        cls.openai = SimpleTokenizer()
+
+    def assertTokens(self, text):
+        expected = [49406, *self.openai.encode(text), 49407]
+        self.assertEqual(list(self.tokenizer.encode(text)), expected[: expected.index(49407) + 1], repr(text))
+
+    def test_it_agrees_with_openai_on_texts_of_all_kinds(self):
+        texts = ["", " ", "A photo  of\ta dog.", "don't DON'T 's", "crème brûlée", "50%½ 3rd", "日本語 😀", "ﬁne’s “q”",
+                 "&amp;amp;lt;b&gt; &", "Ã©", "a\x00\x1b[31mb\x85c\u200bd", "<|endoftext|>a", "İ ß"]  # fmt: skip
+        for text in texts:
+            self.assertTokens(text)
+
+    def test_it_agrees_with_openai_on_random_characters(self):
+        chance = random.Random(0)
+        alphabet = "ab cDé\u00a0\u2003\t\n&;ampltquo'sT<|>endoftext3½ßİﬁ’“日😀\x1b\u200b\x85\ufeff.,-"
+        for _ in range(2000):
+            self.assertTokens("".join(chance.choices(alphabet, k=chance.randrange(24))))
+
+    def test_it_does_not_grow_with_what_people_type(self):
+        with mock.patch("classifier.engine.tokenizer.WORDS_KEPT", 10):
+            for number in range(100):
+                self.assertTokens(f"word{number} a dog")
+            self.assertLessEqual(len(self.tokenizer._words), 10)
+            self.assertLess(len(self.tokenizer._bpe.cache), 50)
 
 
 class PrefixTreeTests(SimpleTestCase):
