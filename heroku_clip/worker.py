@@ -14,6 +14,7 @@ https://docs.gunicorn.org/en/stable/deploy.html  https://httpd.apache.org/docs/2
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import struct
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from http import HTTPStatus
 from selectors import EVENT_READ
 from typing import BinaryIO
 
@@ -41,6 +43,12 @@ BODY_RATE = 2048  # for every so many bytes that came
 SEND_SECONDS = 20  # for a client to take the next piece of an answer
 LINGER_SECONDS = 5  # for a client to stop sending after the answer, and one more for every BODY_RATE it sends
 SEND_BUFFER = 256 * 1024  # bytes; pages and pictures fit, so that a thread need not wait for their reader
+
+REFUSALS = {
+    HTTPStatus.REQUEST_TIMEOUT: "The request came too slowly. Try again on a better line.",
+    HTTPStatus.LENGTH_REQUIRED: "Say the length of the body in Content-Length; chunks are not read.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The request could not be taken in. Try again later.",
+}
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
 ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
@@ -180,11 +188,11 @@ class BufferingWorker(ThreadWorker):
             incoming.feed(data)
         except OSError as error:  # the disk is full
             self.log.error("event=request_not_buffered error=%r", str(error))
-            self._refuse(conn, 503, "Service Unavailable")
+            self._refuse(conn, HTTPStatus.SERVICE_UNAVAILABLE)
             return
         conn.timeout = incoming.deadline
         if incoming.chunked:
-            self._refuse(conn, 411, "Length Required")
+            self._refuse(conn, HTTPStatus.LENGTH_REQUIRED)
         elif incoming.complete:
             self._forget(conn)
             conn.parser = http.get_parser(self.cfg, incoming.pieces(), conn.client)
@@ -205,10 +213,16 @@ class BufferingWorker(ThreadWorker):
         else:
             self._linger(conn)
 
-    def _refuse(self, conn: Connection, status: int, reason: str) -> None:
+    def _refuse(self, conn: Connection, status: HTTPStatus) -> None:
         self._forget(conn)
         conn.incoming.close()
-        self._send(conn, f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
+        problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": REFUSALS[status]}
+        body = json.dumps(problem).encode()
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
+            f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._send(conn, head.encode() + body)
         self._linger(conn)
 
     def _send(self, conn: Connection, data: bytes) -> None:
@@ -258,7 +272,7 @@ class BufferingWorker(ThreadWorker):
             if conn.lingering or force or not conn.incoming.received:
                 self._drop(conn)
             else:
-                self._refuse(conn, 408, "Request Timeout")
+                self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """The worker is stopping: requests that have begun may finish, connections without one close soon."""

@@ -163,13 +163,19 @@ def api_errors(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[
         response = get_response(request)
         if not request.path.startswith(PREFIX):
             return response
-        status = response.status_code
-        if status >= 400 and response.headers.get("Content-Type") != "application/problem+json":
-            kept = {name: value for name, value in response.items() if name in ("Allow", "Retry-After")}
-            detail = DETAILS.get(status, "Something broke on our side. Try again later." if status >= 500 else "")
-            code = CODES.get(status, "internal" if status >= 500 else "bad-request")
-            response = problem_response(status, code, detail or http.client.responses[status], headers=kept)
+        if response.status_code >= 400 and response.headers.get("Content-Type") != "application/problem+json":
+            problem = _of_status(response.status_code)
+            response.content = problem.content  # in place, since the headers are to stay
+            response.headers["Content-Type"] = problem.headers["Content-Type"]
+            response.headers["Content-Length"] = str(len(problem.content))
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     return middleware
+
+
+def _of_status(status: int) -> HttpResponse:
+    ours = status >= 500
+    code = CODES.get(status, "internal" if ours else "bad-request")
+    detail = "Something broke on our side. Try again later." if ours else http.client.responses.get(status, "Error")
+    return problem_response(status, code, DETAILS.get(status, detail))
