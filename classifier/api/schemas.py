@@ -82,7 +82,9 @@ class ParametersSchema(BaseModel):  # not a Schema, which would take any object 
 class ZeroShotSchema(BaseModel):
     """Hugging Face's request."""
 
-    inputs: str = Field(description="The picture in base64, or as a data: URL")
+    inputs: str = Field(
+        description="The picture in base64, or as a data: URL in base64", json_schema_extra={"format": "byte"}
+    )
     parameters: ParametersSchema | None = None
 
 
