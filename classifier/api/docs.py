@@ -54,7 +54,8 @@ def _operation(request: HttpRequest, schema: dict, path: str, method: str, detai
         "fields": _fields(schema, next(iter(content.values()))["schema"]) if content else [],
         "takes_file": bool(content),
         "example": _example(request, path, method, content),
-        "responses": [_response(schema, status, each) for status, each in details["responses"].items()],
+        "answers": [_answer(schema, status, each) for status, each in details["responses"].items() if _fine(status)],
+        "errors": [status for status in details["responses"] if not _fine(status)],
     }
 
 
@@ -73,11 +74,19 @@ def _parameter(details: dict) -> dict:
     }
 
 
-def _response(schema: dict, status: int | str, details: dict) -> dict:
+def _fine(status: int | str) -> bool:
+    return int(status) < 400
+
+
+def _answer(schema: dict, status: int | str, details: dict) -> dict:
     content = details.get("content", {})
     kind, body = next(iter(content.items())) if content else ("", {"schema": {}})
-    fields = _fields(schema, body["schema"]) if int(status) < 400 else []
-    return {"status": status, "description": details["description"], "type": kind, "fields": fields}
+    return {
+        "status": status,
+        "description": details["description"],
+        "type": kind,
+        "fields": _fields(schema, body["schema"]),
+    }
 
 
 def _fields(schema: dict, kind: dict, prefix: str = "") -> list[dict]:

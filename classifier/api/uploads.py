@@ -11,11 +11,11 @@ from ninja import Header, Query, Router, Status
 
 from .. import services
 from ..idempotency import request_once
-from ..models import Upload
+from ..models import Upload, UploadQuerySet
+from ..paging import cursor_of, cursor_read, older_than
 from ..ratelimits import rate_limit_check
 from .bodies import multipart_image
 from .callers import Bearer
-from .paging import BadCursor, page_of
 from .problems import Problem
 from .schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of, record_of
 
@@ -107,14 +107,23 @@ def upload_list(
     if everyone and not caller.is_staff:
         raise Problem(403, "forbidden", "Only staff may list everybody's uploads.")
     uploads = Upload.objects.all() if everyone else caller.uploads()
-    try:
-        page, following = page_of(uploads.with_latest(), cursor, limit)
-    except BadCursor as error:
-        raise Problem(422, "invalid", str(error)) from error
-    query = request.GET.copy()
-    query["cursor"] = following
-    address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}") if following else None
+    found = list(_older(uploads.with_latest(), cursor)[: limit + 1])
+    page = found[:limit]
+    address = None
+    if len(found) > limit:
+        query = request.GET.copy()
+        query["cursor"] = cursor_of(page[-1])
+        address = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
     return {"items": [record_of(upload, request) for upload in page], "next": address}
+
+
+def _older(uploads: UploadQuerySet, cursor: str) -> UploadQuerySet:
+    if not cursor:
+        return uploads.order_by("-created", "-id")
+    place = cursor_read(cursor)
+    if place is None:
+        raise Problem(422, "invalid", "cursor: this is not one of ours. Take it from `next` of the page before.")
+    return older_than(uploads, *place)
 
 
 @router.api_operation(
