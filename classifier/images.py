@@ -52,37 +52,32 @@ def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Iterator
     name = _format_name(file.read(containers.PREFIX))
     with ExitStack() as held:
         if name in SANDBOXED:
-            held.enter_context(sandbox.TURN.take(1))
-            held.enter_context(ROOM.take(pixels.DECODE_MEMORY))
-            image, width, height = sandbox.read(file, name, max_pixels)
-            yield Picture(image, name, width, height)
+            with sandbox.TURN.take(1):
+                keep = held.enter_context(ROOM.take(pixels.DECODE_MEMORY))
+                image, width, height = sandbox.read(file, name, max_pixels)
+                picture = Picture(image, name, width, height)
         else:
-            yield picture_decode(file, name, max_pixels, held)
+            with _explained(name):
+                opened = pixels.open_bare(file, name)
+                _pixels_check(opened, max_pixels)
+                keep = held.enter_context(ROOM.take(opened.memory(opened.divisor)))
+                picture = _decoded(opened)
+        keep(4 * picture.image.width * picture.image.height)
+        yield picture
 
 
 def picture_read(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Picture:
-    """As `picture_open`, for those who have one picture at a time in mind."""
+    """As `picture_open`, for those who read one picture at a time: its memory counts while it is read."""
     with picture_open(file, max_bytes=max_bytes, max_pixels=max_pixels) as picture:
         return picture
 
 
-def picture_decode(file: BinaryIO, name: str, max_pixels: int, held: ExitStack | None = None) -> Picture:
-    """Decode in this process a file whose first bytes announce `name`."""
-    try:
+def picture_decode(file: BinaryIO, name: str, max_pixels: int) -> Picture:
+    """Decode in this process, whatever memory it takes, a file whose first bytes announce `name`."""
+    with _explained(name):
         opened = pixels.open_bare(file, name)
         _pixels_check(opened, max_pixels)
-        if held is not None:
-            held.enter_context(ROOM.take(opened.memory(opened.divisor)))
-        width, height = opened.size
-        return Picture(pixels.upright_rgb(opened), name, width, height)
-    except (ImageError, Busy):
-        raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
-    except Exception as error:  # Pillow's readers raise a dozen kinds: SyntaxError, struct.error, OverflowError, ...
-        raise BrokenImage(
-            f"This {name} picture is damaged or cut short and cannot be read. Save it again, or send another one."
-        ) from error
+        return _decoded(opened)
 
 
 def picture_to_jpeg(image: Image.Image, max_side: int = 512) -> bytes:
@@ -148,6 +143,26 @@ def pixel_limits(max_pixels: int) -> dict[str, int]:
     Only JPEG can be decoded small; the others are limited by the memory that their full size takes.
     """
     return {name: min(max_pixels, pixels.LIMITS.get(name, max_pixels)) for name in pixels.READERS}
+
+
+def _decoded(opened: pixels.Opened) -> Picture:
+    width, height = opened.size
+    return Picture(pixels.upright_rgb(opened), opened.name, width, height)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an `ImageError`: Pillow's readers raise a dozen kinds."""
+    try:
+        yield
+    except (ImageError, Busy):
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
+    except Exception as error:
+        raise BrokenImage(
+            f"This {name} picture is damaged or cut short and cannot be read. Save it again, or send another one."
+        ) from error
 
 
 def _pixels_check(opened: pixels.Opened, max_pixels: int) -> None:

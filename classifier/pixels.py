@@ -38,7 +38,7 @@ DECODE_MEMORY = 150_000_000  # bytes that reading one picture may take
 EXACT_PIXELS = 12_500_000  # a phone's 12 megapixels
 SHORT_SIDE = 896  # pixels that the shorter side of a divided picture keeps; CLIP looks at 224 of them
 # What fits into that of an ordinary colour picture with a file of a few megabytes; the others fit at any size.
-LIMITS = {"PNG": 37_500_000, "WebP": 12_000_000, "BMP": 37_500_000, "TIFF": 16_000_000, "AVIF": 12_000_000}
+LIMITS = {"PNG": 30_000_000, "WebP": 12_000_000, "BMP": 30_000_000, "TIFF": 16_000_000, "AVIF": 12_000_000}
 BAND = 64  # rows converted at a time, a multiple of every divisor
 
 # EXIF orientation (TIFF 6.0, tag 274) -> what makes the picture upright.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import Busy
@@ -21,9 +21,26 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
-        """Hold `amount` bytes inside the block; raises `Busy` when they are not to be had in time."""
-        amount = min(amount, self.size)
+    def take(self, amount: int) -> Iterator[Callable[[int], None]]:
+        """Hold `amount` bytes inside the block; raises `Busy` when they are not to be had in time.
+
+        Yields a function that gives back all but what it is told.
+        """
+        held = min(amount, self.size)
+        self._enter(held)
+
+        def keep(amount: int) -> None:
+            nonlocal held
+            amount = min(amount, held)
+            self._give_back(held - amount)
+            held = amount
+
+        try:
+            yield keep
+        finally:
+            self._give_back(held)
+
+    def _enter(self, amount: int) -> None:
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
@@ -34,9 +51,8 @@ class Room:
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += amount
-                self._changed.notify_all()
+
+    def _give_back(self, amount: int) -> None:
+        with self._changed:
+            self._left += amount
+            self._changed.notify_all()

@@ -26,6 +26,8 @@ SECONDS = 5  # of processor time
 TIMEOUT = 15  # seconds
 ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 
+COMMAND = [sys.executable, "-m", "classifier.sandbox"]
+
 TURN = Room(1, timeout=20)  # one at a time: who calls `read` holds it
 
 
@@ -46,7 +48,7 @@ def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, int, 
 
 
 def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:
-    command = [sys.executable, "-m", "classifier.sandbox", name, str(max_pixels), str(pixels.fileno())]
+    command = [*COMMAND, name, str(max_pixels), str(pixels.fileno())]
     try:
         done = subprocess.run(
             command,
@@ -55,13 +57,17 @@ def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:
             stderr=subprocess.DEVNULL,
             pass_fds=[pixels.fileno()],
             cwd=Path(__file__).resolve().parent.parent,
-            env={key: os.environ[key] for key in ENVIRONMENT if key in os.environ},
+            env=environment(),
             timeout=TIMEOUT,
         )
         return json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError):  # killed by a limit, or by what the file did to the decoder
         return {"error": "BrokenImage", "message": f"This {name} picture takes too long or too much memory to read. "
                 "Save it as a JPEG or PNG and send that."}  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return {key: os.environ[key] for key in ENVIRONMENT if key in os.environ}
 
 
 def limit_self() -> None:

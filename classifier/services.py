@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
@@ -75,9 +76,9 @@ def upload_create(
     from . import images
 
     loaded = engine_get()
-    with admission.slot() as compute:
+    with admission.slot() as compute, ExitStack() as held:
         head = head_obtain(loaded, choice, compute)
-        decoded = compute(_decode, file)
+        decoded = compute(_decode, file, held)
         picture = decoded.picture
         upload_id = uuid4()
         with transaction.atomic():
@@ -135,10 +136,10 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
 def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_CHOICE) -> engine.Answer:
     """Classify a picture and store nothing. Raises like `upload_create`."""
     loaded = engine_get()
-    with admission.slot() as compute:
+    with admission.slot() as compute, ExitStack() as held:
         head = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
-        picture = compute(_picture_read, file)
+        picture = compute(_picture_open, file, held)
         read = time.perf_counter()
         answer = compute(loaded.classify, picture.image, head, top)
     note(
@@ -225,19 +226,19 @@ class _Decoded:
     seconds: float
 
 
-def _picture_read(file: BinaryIO) -> images.Picture:
+def _picture_open(file: BinaryIO, held: ExitStack) -> images.Picture:
+    """The picture, whose memory counts until `held` is closed."""
     from . import images
 
-    return images.picture_read(
-        file, max_bytes=int(settings.MAX_UPLOAD_MB * 1e6), max_pixels=int(settings.MAX_MEGAPIXELS * 1e6)
-    )
+    limits = {"max_bytes": int(settings.MAX_UPLOAD_MB * 1e6), "max_pixels": int(settings.MAX_MEGAPIXELS * 1e6)}
+    return held.enter_context(images.picture_open(file, **limits))
 
 
-def _decode(file: BinaryIO) -> _Decoded:
+def _decode(file: BinaryIO, held: ExitStack) -> _Decoded:
     from . import images
 
     started = time.perf_counter()
-    picture = _picture_read(file)
+    picture = _picture_open(file, held)
     jpeg = images.picture_to_jpeg(picture.image)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO
 
 from ..errors import UnsupportedImage
-from .parts import Bare
+from .parts import Bare, Stream
 
 RLE = (1, 2)
 RLE_BYTES, RLE_PIXELS = 1_000_000, 4_000_000
@@ -18,5 +18,4 @@ def bare(file: BinaryIO, size: int) -> Bare:
         width, height, _planes, _bits, compression = struct.unpack_from("<iiHHL", header, 18)
         if compression in RLE and (size > RLE_BYTES or abs(width * height) > RLE_PIXELS):
             raise UnsupportedImage("This BMP is run-length compressed and too large for that. Save it as a PNG.")
-    file.seek(0)
-    return Bare(file)
+    return Bare(Stream(file, [range(size)]))

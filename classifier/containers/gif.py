@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from .parts import Bare, Damaged, exactly, stream
+from .parts import Bare, Damaged, Stream, exactly
 
 BLOCKS = 100_000  # before the first frame; 255 bytes each
 IMAGE, EXTENSION, CONTROL = b",", b"!", b"\xf9"
@@ -20,7 +20,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
     while blocks < BLOCKS:
         introducer = exactly(file, 1)
         if introducer == IMAGE:
-            return Bare(stream(file, [screen, control, range(file.tell() - 1, size)]))
+            return Bare(Stream(file, [screen, control, range(file.tell() - 1, size)]))
         blocks += 1
         if introducer != EXTENSION:
             continue  # Pillow and browsers skip what they do not know, byte by byte

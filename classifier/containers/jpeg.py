@@ -6,12 +6,13 @@ import re
 from typing import BinaryIO
 
 from ..errors import BrokenImage, UnsupportedImage
-from .parts import Bare, Damaged, exactly, stream
+from .parts import Bare, Damaged, Stream, exactly
 
 SEGMENTS = 10_000  # Photos with depth maps carry some hundred
 JUNK = 65_536  # bytes between segments
-TABLES = 1_000_000  # bytes of quantisation and Huffman tables; real ones take about a thousand
+KEPT, TABLES = 1_000, 1_000_000  # segments with tables, and bytes of them; real ones take about ten and a thousand
 SCANS = 100  # per picture; encoders write about ten
+COEFFICIENTS = 150_000_000  # bytes; more than that is refused for its memory anyway
 SCAN_SAMPLES = 1_000_000_000  # visited by all scans of a picture together: about two seconds
 
 SOF0, SOF2, DHT, SOI, EOI, SOS, DQT, DRI, APP0, APP1, APP14 = (
@@ -30,7 +31,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
     for the kinds of JPEG that no browser shows either.
     """
     file.seek(2)
-    kept, exif, frame = [b"\xff\xd8"], b"", b""
+    kept, exif, frame, tables = [b"\xff\xd8"], b"", b"", 0
     for _ in range(SEGMENTS):
         marker = _marker(file)
         if marker in ALONE:
@@ -41,7 +42,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
         if marker == SOS:
             start = file.tell() - 4
             extra = _memory(file, start, size, frame)
-            return Bare(stream(file, [*kept, range(start, size)]), exif, extra)
+            return Bare(Stream(file, [*kept, range(start, size)]), exif, extra)
         data = exactly(file, length)
         if marker in FRAMES:
             frame = _frame(marker, data, frame)
@@ -53,7 +54,8 @@ def bare(file: BinaryIO, size: int) -> Bare:
             continue
         if marker != APP1:
             kept.append(bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data)
-            if sum(map(len, kept)) > TABLES:
+            tables += len(data)
+            if tables > TABLES or len(kept) > KEPT:
                 break
     raise Damaged("no picture among the segments")
 
@@ -89,7 +91,7 @@ def _memory(file: BinaryIO, start: int, size: int, frame: bytes) -> int:
     across, down = max(h for h, _ in factors) or 1, max(v for _, v in factors) or 1
     # Whole blocks of 8 x 8, as many as a minimum coded unit has, two bytes each.
     samples = sum(64 * (-(-width // (8 * across)) * h) * (-(-height // (8 * down)) * v) for h, v in factors)
-    if _scans(file, start, size) > min(SCANS, SCAN_SAMPLES // max(samples, 1)):
+    if 2 * samples <= COEFFICIENTS and _scans(file, start, size) > min(SCANS, SCAN_SAMPLES // max(samples, 1)):
         raise BrokenImage("This JPEG is drawn in too many passes. Save it again as an ordinary JPEG and send that.")
     return 2 * samples
 

@@ -63,8 +63,15 @@ class Parts(io.RawIOBase):
         return self._file.read(len(part))
 
 
-def stream(file: BinaryIO, pieces: Sequence[bytes | range]) -> BinaryIO:
-    return io.BufferedReader(Parts(file, pieces), buffer_size=65536)
+class Stream(io.BufferedReader):
+    """`Parts` with a buffer that never sets memory aside for more bytes than there are, whatever a file announces."""
+
+    def __init__(self, file: BinaryIO, pieces: Sequence[bytes | range]) -> None:
+        self._size = sum(map(len, pieces))
+        super().__init__(Parts(file, pieces), buffer_size=65536)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size if size is None else min(size, self._size))
 
 
 def exactly(file: BinaryIO, length: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from .parts import Bare, Damaged, exactly, stream
+from .parts import Bare, Damaged, Stream, exactly
 
 CHUNKS = 50_000  # 20 MB in pieces of 400 bytes; encoders write pieces of 8192 and more
 SMALL = 1024  # bytes; a palette has 768
@@ -22,7 +22,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
         length, kind = int.from_bytes(header[:4], "big"), header[4:]
         after = at + 12 + length
         if len(header) < 8 or kind == b"IEND":
-            return Bare(stream(file, [*kept, data or b"", END]), exif)
+            return Bare(Stream(file, [*kept, data or b"", END]), exif)
         if kind == b"IDAT":
             if data is None or data.stop == at:
                 data = range(data.start if data else at, min(after, size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from .parts import Bare, Damaged, stream
+from .parts import Bare, Damaged, Stream
 
 CHUNKS = 20_000
 EXIF = 65_536  # bytes looked at
@@ -37,4 +37,4 @@ def bare(file: BinaryIO, size: int) -> Bare:
 def _riff(file: BinaryIO, kept: dict[bytes, list[bytes | range]]) -> BinaryIO:
     pieces = [piece for chunk in kept.values() for piece in chunk]
     length = 4 + sum(map(len, pieces))
-    return stream(file, [b"RIFF" + length.to_bytes(4, "little") + b"WEBP", *pieces])
+    return Stream(file, [b"RIFF" + length.to_bytes(4, "little") + b"WEBP", *pieces])

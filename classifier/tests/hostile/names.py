@@ -1,0 +1,30 @@
+"""Hostile file names."""
+
+# As a browser may send them -> as they are kept.
+NAMES = {
+    "cat.jpg": "cat.jpg",
+    "  my   cat .jpg ": "my cat .jpg",
+    "Ångström 猫 кот.jpg": "Ångström 猫 кот.jpg",
+    "e\u0301.jpg": "é.jpg",
+    "C:\\Users\\me\\cat.jpg": "cat.jpg",
+    "../../etc/passwd": "passwd",
+    "..\\..\\boot.ini": "boot.ini",
+    "/": "",
+    "..": "",
+    "": "",
+    "cat.jpg/": "",
+    "cat\0.jpg": "cat.jpg",
+    "cat\r\nSet-Cookie: a=b\r\n.jpg": "catSet-Cookie: a=b.jpg",
+    "\x1b[31mred\x1b[0m.jpg": "[31mred[0m.jpg",
+    "photo\u202egpj.exe": "photogpj.exe",
+    "a\u2028b\u2029c.jpg": "a b c.jpg",
+    "\ufeffcat.jpg": "cat.jpg",
+    "\ud800cat.jpg": "cat.jpg",
+    "👩\u200d🚀.png": "👩\u200d🚀.png",
+    "<img src=x onerror=alert(1)>.png": "<img src=x onerror=alert(1)>.png",
+    "'; DROP TABLE upload;--.png": "'; DROP TABLE upload;--.png",
+    "{{7*7}}{% debug %}%s%n.png": "{{7*7}}{% debug %}%s%n.png",
+    '=HYPERLINK("http://x").png': 'x").png',
+    "猫" * 400 + ".jpeg": "猫" * 250 + ".jpeg",
+    "x" * 400: "x" * 255,
+}
