@@ -19,7 +19,7 @@ from . import (
     admin_keys,  # noqa: F401  (registers API keys)
     services,
 )
-from .admin_actions import classify_again, delete_selected
+from .admin_actions import classify_again, delete_selected, export_csv
 from .admin_bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
 from .admin_summary import summary_make
 from .models import Classification, Upload
@@ -91,7 +91,7 @@ class UploadAdmin(admin.ModelAdmin):
     fields = readonly_fields = [
         "picture", "found", "score", "name", "created", "status", "format", "size", "sha256", "owner",
     ]  # fmt: skip
-    actions = [classify_again, delete_selected]
+    actions = [classify_again, export_csv, delete_selected]
 
     # --- What is shown
 
@@ -169,8 +169,7 @@ class UploadAdmin(admin.ModelAdmin):
         services.upload_delete(upload=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
-        for upload in queryset:
-            services.upload_delete(upload=upload)
+        services.uploads_delete(uploads=queryset)
 
 
 def _picture(upload: Upload, style: str) -> SafeString:

@@ -17,6 +17,10 @@ CSV_COLUMNS = (
     + [f"similarity_{rank}" for rank in range(1, CSV_RANKS + 1)]
 )
 
+# What spreadsheets take for the beginning of a formula, wide forms included, and what they skip before one.
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA_SIGNS = tuple("=+-@＝＋－＠\t\r\n")
+
 
 def records_json(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str]:
     """A JSON array, one record per line."""
@@ -59,8 +63,8 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
 
 
 def _cell(value: object) -> object:
-    # A spreadsheet takes text that begins so for a formula: https://owasp.org/www-community/attacks/CSV_Injection
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """Text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" \xa0").startswith(FORMULA_SIGNS) else value
 
 
 class _Echo:

@@ -1,5 +1,7 @@
 """What staff see and do in the admin."""
 
+import csv
+import io
 import time
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -12,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
-from classifier import admin_actions, admin_bounds, admin_summary
+from classifier import admin_actions, admin_bounds, admin_summary, services
 from classifier.errors import ModelUnavailable
 from classifier.images import picture_to_jpeg
 from classifier.models import Classification, Prediction, Upload
@@ -198,15 +200,52 @@ class ActionTests(AdminTests):
         self.assertContains(page, "Classified again: 1.")
         self.assertContains(page, "Not classified again: 2, because the 0.05 seconds of one go are over")
 
+    def export(self, *uploads):
+        response = self.act("export_csv", *uploads)
+        self.assertTrue(response.streaming)
+        self.assertIn('attachment; filename="uploads-', response["Content-Disposition"])
+        return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
+
+    def test_the_selection_is_exported_with_its_predictions_and_feedback(self):
+        chosen, _other = upload_done("cup", 0.5, name="Tasse ä.jpg"), upload_done("moped")
+        services.feedback_create(upload=chosen, label="espresso")
+        [row] = self.export(chosen)
+        self.assertEqual((row["id"], row["file"], row["model"]), (str(chosen.pk), "Tasse ä.jpg", "ViT-B/32"))
+        self.assertEqual((row["label_1"], row["score_1"], row["score_2"]), ("cup", "0.5", "0.25"))
+        self.assertEqual(row["right_label"], "espresso")
+
+    def test_no_cell_is_a_formula(self):
+        names = ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", " =1", "＝1+1"]
+        uploads = [upload_done('=HYPERLINK("x")', name=name) for name in names] + [
+            upload_done("", None, status="failed")
+        ]
+        rows = self.export(*uploads)
+        self.assertEqual({row["file"] for row in rows}, {f"'{name}" for name in names} | {"a.jpg"})
+        self.assertEqual({row["label_1"] for row in rows}, {'\'=HYPERLINK("x")', ""})
+
+    def test_an_export_reads_no_picture_and_asks_no_more_for_more(self):
+        def queries(*uploads):
+            with CaptureQueriesContext(connection) as queries:
+                self.export(*uploads)
+            return [query["sql"] for query in queries]
+
+        fill(30)
+        one, thirty = queries(Upload.objects.first()), queries(*Upload.objects.all())
+        self.assertEqual(len(one), len(thirty))
+        self.assertFalse([sql for sql in thirty if '"image"' in sql])
+
     def test_delete_asks_first_and_goes_through_the_service(self):
         uploads = self.make("cup", "espresso")
         page = self.act("delete_selected", uploads[0])
         self.assertContains(page, "Are you sure")
         self.assertEqual(Upload.objects.count(), 2)
-        with mock.patch("classifier.services.upload_delete", wraps=admin_actions.services.upload_delete) as deleted:
+        some = mock.patch("classifier.services.uploads_delete", wraps=services.uploads_delete)
+        one = mock.patch("classifier.services.upload_delete", wraps=services.upload_delete)
+        with some as deleted_some, one as deleted_one:
             self.act("delete_selected", uploads[0], post="yes")
             self.client.post(reverse("admin:classifier_upload_delete", args=[uploads[1].pk]), {"post": "yes"})
-        self.assertEqual(deleted.call_count, 2)
+        deleted_some.assert_called_once()
+        deleted_one.assert_called_once()
         self.assertFalse(Upload.objects.exists() or Classification.objects.exists() or Prediction.objects.exists())
 
     def test_too_many_are_not_deleted(self):
