@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from . import texts
+from .logs import line
 from .models import Embedding, Upload
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
+
+    from .engine import Engine
+
+logger = logging.getLogger(__name__)
 
 
 def owner_of(upload: Upload) -> str:
@@ -53,3 +66,56 @@ def embedding_unpack(row: Embedding) -> np.ndarray:
 
     vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+@dataclass
+class Embedded:
+    """What a backfill did."""
+
+    embedded: int = 0
+    broken: int = 0
+
+
+def uploads_embed(*, loaded: Engine, batch: int, progress: Callable[[int, int], None]) -> Embedded:
+    """Embed the stored pictures that this model has not seen, a batch at a time; what is done stays done.
+
+    Raises `TextUnsupported` where the model makes no embeddings.
+    """
+    from . import images
+
+    texts.text_require(loaded)
+    weights_sha256 = loaded.info.weights_sha256
+    seen = Embedding.objects.filter(upload=OuterRef("pk"), weights_sha256=weights_sha256)
+    missing = Upload.objects.filter(~Exists(seen)).order_by("pk")
+    total, result, last = missing.count(), Embedded(), None
+    progress(0, total)
+    while uploads := list((missing.filter(pk__gt=last) if last else missing).defer(None)[:batch]):
+        last = uploads[-1].pk
+        pictures = []
+        for upload in uploads:
+            try:
+                pictures.append((upload, images.picture_from_jpeg(bytes(upload.image))))
+            except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for a damaged JPEG
+                result.broken += 1
+                logger.warning("%s", line(event="embedding_failed", upload=upload.pk, reason=error))
+        if pictures:
+            _embed(loaded, pictures)
+        result.embedded += len(pictures)
+        progress(result.embedded + result.broken, total)
+    return result
+
+
+def _embed(loaded: Engine, pictures: list[tuple[Upload, Image]]) -> None:
+    found = loaded.embed_images([picture for _, picture in pictures])
+    weights_sha256 = loaded.info.weights_sha256
+    with transaction.atomic():
+        kept = Upload.objects.filter(pk__in=[upload.pk for upload, _ in pictures]).select_for_update(of=("self",))
+        left = set(kept.values_list("pk", flat=True))  # somebody may have deleted one meanwhile
+        Embedding.objects.bulk_create(
+            (
+                embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)
+                for (upload, _), embedding in zip(pictures, found, strict=True)
+                if upload.pk in left
+            ),
+            ignore_conflicts=True,  # the server may have classified one meanwhile
+        )

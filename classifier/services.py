@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,24 +16,20 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from . import admission, engine
-from .embeddings import embedding_load, embedding_save
+from .embeddings import embedding_load
 from .errors import ClassifierError, ModelUnavailable
 from .heads import IMAGENET_CHOICE, Choice, head_obtain
 from .keys import token_hash, upload_secret
 from .logs import line, note
-from .models import ApiKey, Classification, Feedback, Prediction, Upload, UploadQuerySet
-from .words import words_of
+from .models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
+from .runs import attempt, predict, run_finish, run_start
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from . import images
 
 logger = logging.getLogger(__name__)
 
-RUN_SECONDS = 60  # after which a run that has not ended never will
 DELETE_AT_ONCE = 500  # uploads per statement, so that no transaction grows with the table
-IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 
 
 def engine_config() -> engine.Config:
@@ -94,9 +89,9 @@ def upload_create(
                 sha256=decoded.sha256,
                 image=decoded.jpeg,
             )
-            run = _run_start(upload, loaded, choice, decoded.seconds)
-        outcome = compute(_predict, loaded, picture.image, head, choice.top)
-    _run_finish(run, outcome)
+            run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
+        outcome = compute(predict, loaded, picture.image, head, choice.top)
+    run_finish(run=run, outcome=outcome)
     return upload
 
 
@@ -110,9 +105,9 @@ def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Clas
         started = time.perf_counter()
         picture = compute(images.picture_from_jpeg, bytes(upload.image))
         with transaction.atomic():
-            run = _run_start(upload, loaded, choice, time.perf_counter() - started)
-        outcome = compute(_predict, loaded, picture, head, choice.top)
-    _run_finish(run, outcome)
+            run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=time.perf_counter() - started)
+        outcome = compute(predict, loaded, picture, head, choice.top)
+    run_finish(run=run, outcome=outcome)
     return run
 
 
@@ -128,8 +123,9 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
     with admission.slot() as compute:
         head = head_obtain(loaded, choice, compute)
     with transaction.atomic():
-        run = _run_start(upload, loaded, choice, seconds_decode=0)
-    _run_finish(run, _attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None)))
+        run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=0)
+    answer = attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None))
+    run_finish(run=run, outcome=answer)
     return run
 
 
@@ -183,39 +179,6 @@ def model_info() -> engine.ModelInfo | None:
         return None
 
 
-def _run_start(upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
-    run = Classification.objects.create(
-        upload=upload,
-        model=loaded.info.model,
-        precision=loaded.info.precision,
-        weights_sha256=loaded.info.weights_sha256,
-        label_set=choice.name,
-        saved_set=choice.saved_set,
-        templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
-        seconds_decode=seconds_decode,
-    )
-    upload.latest = run
-    upload.save(update_fields=["latest"])
-    _upload_repeat(run)
-    return run
-
-
-def _upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None:
-    """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
-    upload = run.upload
-    found = {
-        "status": run.status,
-        "model": run.model,
-        "label_set": run.label_set,
-        "top_label": top.label if top else "",
-        "top_score": top.score if top else None,
-        "words": words_of(upload.name, top.label if top else ""),
-    }
-    if Upload.objects.filter(pk=upload.pk, latest=run).update(**found):
-        for field, value in found.items():
-            setattr(upload, field, value)
-
-
 @dataclass(frozen=True)
 class _Decoded:
     """What is kept of a file that was sent."""
@@ -243,84 +206,6 @@ def _decode(file: BinaryIO, held: ExitStack) -> _Decoded:
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _Decoded(picture, jpeg, digest, time.perf_counter() - started)
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How a prediction went."""
-
-    answer: engine.Answer | None
-    reason: str
-    seconds: float
-
-
-def _predict(loaded: engine.Engine, picture: Image, head: engine.Head, top: int) -> _Outcome:
-    return _attempt(lambda: loaded.classify(picture, head, top))
-
-
-def _attempt(answer: Callable[[], engine.Answer]) -> _Outcome:
-    started = time.perf_counter()
-    try:
-        found, reason = answer(), ""
-    except Exception as error:  # whatever went wrong inside: the upload was accepted and must say so
-        logger.exception("event=classify_failed")
-        found, reason = None, str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
-    return _Outcome(found, reason, time.perf_counter() - started)
-
-
-def _run_finish(run: Classification, outcome: _Outcome) -> None:
-    note(
-        upload=run.upload_id,
-        model=run.model,
-        precision=run.precision,
-        decode_ms=1000 * run.seconds_decode,
-        predict_ms=1000 * outcome.seconds,
-    )
-    answer = outcome.answer
-    if answer is None:
-        run.status = Classification.Status.FAILED
-        run.reason = outcome.reason
-        with transaction.atomic():
-            run.save(update_fields=["status", "reason"])
-            _upload_repeat(run)
-        return
-    run.seconds_predict = outcome.seconds
-    run.status = Classification.Status.DONE
-    with transaction.atomic():
-        run.save(update_fields=["status", "seconds_predict"])
-        Prediction.objects.bulk_create(
-            Prediction(
-                classification=run,
-                rank=ranked.rank,
-                label=ranked.label,
-                index=ranked.index,
-                score=ranked.score,
-                similarity=ranked.similarity,
-            )
-            for ranked in answer.predictions
-        )
-        if answer.embedding is not None:
-            embedding_save(upload=run.upload, weights_sha256=run.weights_sha256, embedding=answer.embedding)
-        _upload_repeat(run, answer.predictions[0])
-
-
-def runs_expire() -> int:
-    """Mark runs as failed that a server began and never ended: it was killed. They can be run again. Returns how many.
-
-    No run takes nearly as long as `RUN_SECONDS`; younger ones may be another server's.
-    """
-    left = timezone.now() - timedelta(seconds=RUN_SECONDS)
-    with transaction.atomic():
-        runs = Classification.objects.filter(status=Classification.Status.RUNNING, created__lt=left)
-        found = list(runs.select_for_update(of=("self",)).select_related("upload")[:1000])
-        for run in found:
-            run.status = Classification.Status.FAILED
-            run.reason = "The server stopped while it looked at this picture."
-            run.save(update_fields=["status", "reason"])
-            _upload_repeat(run)
-    if found:
-        logger.warning("event=runs_expired count=%d", len(found))
-    return len(found)
 
 
 @dataclass(frozen=True)

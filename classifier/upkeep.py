@@ -5,7 +5,7 @@ import time
 
 from django.db import DatabaseError, connection
 
-from . import label_sets, services
+from . import label_sets, runs, services
 from .errors import ClassifierError, ModelUnavailable
 from .logs import line
 
@@ -39,7 +39,7 @@ def start() -> None:
 def tick() -> None:
     """What a server does every minute beside answering."""
     try:
-        services.runs_expire()
+        runs.runs_expire()
         label_sets.heads_resume()
     except DatabaseError as error:
         logger.warning("%s", line(event="database_unreachable", error=error))

@@ -82,6 +82,12 @@ def extension_usable(connection: Any) -> bool:
     return row is not None and tuple(int(part) for part in row[0].split(".")[:2]) >= OLDEST_PGVECTOR
 
 
+def table_exists(connection: Any) -> bool:
+    """Whether the migration that makes it has run."""
+    with connection.cursor() as cursor:
+        return TABLE in connection.introspection.table_names(cursor)
+
+
 def column_native(connection: Any) -> bool:
     """Whether the column is a `halfvec`. Asked anew each time (0.2 ms): `embed_uploads` may have changed it."""
     if connection.vendor != "postgresql":

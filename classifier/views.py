@@ -30,6 +30,7 @@ from .forms import FeedbackForm, UploadForm
 from .models import Classification, Upload, UploadQuerySet
 from .paging import page_of
 from .ratelimits import rate_limit_check
+from .runs import RUN_SECONDS
 
 PAGE_SIZE = 24  # pictures on a page of the history
 RECENT = 6  # pictures on the home page
@@ -150,9 +151,7 @@ def run_state(run: Classification | None) -> str:
     """running, done or failed as it is stored; "interrupted" where nobody is at it any more."""
     if run is None:
         return "interrupted"
-    if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(
-        seconds=services.RUN_SECONDS
-    ):
+    if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(seconds=RUN_SECONDS):
         return "interrupted"
     return run.status
 

@@ -8,7 +8,7 @@ from unittest import mock
 from django.test import TestCase, TransactionTestCase
 from django.utils import timezone
 
-from classifier import heads, label_sets, services, texts, upkeep
+from classifier import heads, label_sets, runs, services, texts, upkeep
 from classifier.errors import LabelError, LabelSetNotReady, ModelUnavailable, TextUnsupported
 from classifier.models import Classification, LabelHead, LabelSet
 
@@ -267,7 +267,7 @@ class OneOffTests(TestCase):
     def test_imagenets_labels_can_be_had_again(self):
         self.relabel("blue", "red")
         run = services.upload_relabel(upload=self.upload, choice=heads.IMAGENET_CHOICE)
-        self.assertEqual((run.label_set, run.templates), ("imagenet", services.IMAGENET_TEMPLATES))
+        self.assertEqual((run.label_set, run.templates), ("imagenet", runs.IMAGENET_TEMPLATES))
         self.assertEqual(run.predictions.first().label, "red thing")
 
     def test_labels_that_cannot_be_read_leave_no_run(self):

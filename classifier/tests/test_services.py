@@ -8,7 +8,7 @@ import numpy as np
 from django.test import TestCase
 from PIL import Image
 
-from classifier import services
+from classifier import runs, services
 from classifier.engine import Answer, ModelInfo, Ranked
 from classifier.errors import ImageError, ModelUnavailable
 from classifier.models import Classification, Prediction, Upload
@@ -127,7 +127,7 @@ class NewestRunTests(TestCase):
         overtaken = self.upload.latest
         with serve("moped"):
             services.upload_classify(upload=self.upload)
-        services._upload_repeat(overtaken, Ranked(1, "espresso", 1, 0.9, 0.3))
+        runs.upload_repeat(overtaken, Ranked(1, "espresso", 1, 0.9, 0.3))
         self.assertEqual(Upload.objects.get().top_label, "moped")
 
 
