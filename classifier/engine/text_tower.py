@@ -22,9 +22,13 @@ Linear = Callable[[Tensor], Tensor]  # (N, in) -> (N, out), float32
 HEAD_WIDTH = 64  # CLIP's heads are all 64 wide: clip/model.py, build_model
 
 
-def plain_linear(weight: Tensor, bias: Tensor) -> Linear:
-    """A float32 linear layer."""
-    weight, bias = weight.float(), bias.float()
+def text_linear(weight: Tensor, bias: Tensor) -> Linear:
+    """A linear layer. Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32."""
+    bias = bias.float()
+    if weight.dtype == torch.float16 and "fbgemm" in torch.backends.quantized.supported_engines:
+        packed = torch.ops.quantized.linear_prepack_fp16(weight.float(), bias)
+        return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
+    weight = weight.float()
     return lambda x: F.linear(x, weight, bias)
 
 
@@ -75,7 +79,7 @@ class TextTower:
     is given, in its own dtype and, where it is memory-mapped, on disk: only the rows of the tokens in use are read.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], linear: Callable[[Tensor, Tensor], Linear] = plain_linear) -> None:
+    def __init__(self, state: Mapping[str, Tensor], linear: Callable[[Tensor, Tensor], Linear] = text_linear) -> None:
         prefix = "transformer.resblocks."
         layers = 1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))
         self.token_embedding = state["token_embedding.weight"]  # (vocabulary, D)
