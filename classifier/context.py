@@ -4,6 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from .forms import ACCEPT
+from .limits import smaller_limits
 
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
 
@@ -14,6 +15,7 @@ def site(request: HttpRequest | None = None) -> dict:
         "max_upload_mb": settings.MAX_UPLOAD_MB,
         "max_upload_bytes": int(settings.MAX_UPLOAD_MB * 1e6),
         "max_megapixels": settings.MAX_MEGAPIXELS,
+        "smaller_limits": smaller_limits(int(settings.MAX_MEGAPIXELS * 1e6)),
         "retention_days": settings.UPLOAD_RETENTION_DAYS,
         "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
     }

@@ -20,11 +20,12 @@ from PIL import Image, JpegImagePlugin
 
 from . import containers, pixels, sandbox
 from .errors import BrokenImage, Busy, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
+from .limits import DECODE_MEMORY, TOGETHER_MEMORY
 from .room import Room
 
 LONGEST_RATIO = 50  # of the longer side to the shorter; CLIP looks at the middle square only
 SANDBOXED = ("TIFF", "AVIF")
-ROOM = Room(160_000_000, timeout=20)  # bytes and seconds, for all pictures that are read at one time
+ROOM = Room(TOGETHER_MEMORY, timeout=20)  # bytes and seconds
 ADVICE = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
 
 # Pillow's remarks on odd files quote them, and would be kept and logged once for each.
@@ -53,7 +54,7 @@ def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Iterator
     with ExitStack() as held:
         if name in SANDBOXED:
             with sandbox.TURN.take(1):
-                keep = held.enter_context(ROOM.take(pixels.DECODE_MEMORY))
+                keep = held.enter_context(ROOM.take(DECODE_MEMORY))
                 image, width, height = sandbox.read(file, name, max_pixels)
                 picture = Picture(image, name, width, height)
         else:
@@ -137,14 +138,6 @@ def _format_name(prefix: bytes) -> str:
     raise UnsupportedImage(f"{known}. {ADVICE}")
 
 
-def pixel_limits(max_pixels: int) -> dict[str, int]:
-    """The most pixels of an ordinary colour picture per format, where `max_pixels` is the most of any.
-
-    Only JPEG can be decoded small; the others are limited by the memory that their full size takes.
-    """
-    return {name: min(max_pixels, pixels.LIMITS.get(name, max_pixels)) for name in pixels.READERS}
-
-
 def _decoded(opened: pixels.Opened) -> Picture:
     width, height = opened.size
     return Picture(pixels.upright_rgb(opened), opened.name, width, height)
@@ -180,8 +173,8 @@ def _pixels_check(opened: pixels.Opened, max_pixels: int) -> None:
             f"Cut it so that the longer side is at most {LONGEST_RATIO} times the shorter."
         )
     needed = opened.memory(opened.divisor)
-    if needed > pixels.DECODE_MEMORY:
-        most = math.floor(10 * megapixels * pixels.DECODE_MEMORY / needed) / 10
+    if needed > DECODE_MEMORY:
+        most = math.floor(10 * megapixels * DECODE_MEMORY / needed) / 10
         raise TooManyPixels(
             f"This picture is {size} ({megapixels:,.1f} megapixels); of {opened.kind} like this we can read "
             f"{most:,g} megapixels. Make it smaller, or save it as an ordinary JPEG."

@@ -6,6 +6,7 @@ is decoded, which saves the time and the memory of the full picture; any other a
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from PIL import (
 )
 
 from . import containers
+from .limits import DECODE_MEMORY
 
 READERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -34,11 +36,8 @@ READERS: dict[str, type[ImageFile.ImageFile]] = {
 }
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each takes memory of its own
 
-DECODE_MEMORY = 150_000_000  # bytes that reading one picture may take
 EXACT_PIXELS = 12_500_000  # a phone's 12 megapixels
 SHORT_SIDE = 896  # pixels that the shorter side of a divided picture keeps; CLIP looks at 224 of them
-# What fits into that of an ordinary colour picture with a file of a few megabytes; the others fit at any size.
-LIMITS = {"PNG": 30_000_000, "WebP": 12_000_000, "BMP": 30_000_000, "TIFF": 16_000_000, "AVIF": 12_000_000}
 BAND = 64  # rows converted at a time, a multiple of every divisor
 
 # EXIF orientation (TIFF 6.0, tag 274) -> what makes the picture upright.
@@ -115,15 +114,31 @@ def open_bare(file: BinaryIO, name: str) -> Opened:
 
 def upright_rgb(opened: Opened) -> Image.Image:
     """Decode. The result holds on to nothing of the file."""
-    image, divisor = opened.image, opened.divisor
+    image, divisor, size = opened.image, opened.divisor, opened.image.size
     if opened.name == "JPEG":
         image.draft(None, (image.width // divisor, image.height // divisor))
-        divisor = 1
     loaded = {"WebP": _webp_load, "AVIF": _avif_load}.get(opened.name, _load)(image)
-    result = _rgb(loaded, divisor)
+    result = _rgb(loaded, 1 if opened.name == "JPEG" else divisor)
     loaded.close()
     image.close()
+    if divisor > 1:
+        result = _proportioned(result, size)
     return result.transpose(opened.turn) if opened.turn is not None else result
+
+
+def _proportioned(divided: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Without the last row or column, where dividing had to round up and CLIP would see another shape for it.
+
+    CLIP's longer side is a whole number of pixels, rounded down: a 3:2 picture has 336 by 224, one a hair narrower 335.
+    """
+    for width, height in itertools.product((divided.width, divided.width - 1), (divided.height, divided.height - 1)):
+        if _longer_side(width, height) == _longer_side(*size):
+            return divided if (width, height) == divided.size else divided.crop((0, 0, width, height))
+    return divided
+
+
+def _longer_side(width: int, height: int) -> int:
+    return int(224 * max(width, height) / max(1, min(width, height)))
 
 
 def _load(image: ImageFile.ImageFile) -> Image.Image:
