@@ -11,6 +11,14 @@ from .schemas import ZeroShotSchema
 
 PROBLEM = "application/problem+json"
 
+RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
+HEADERS = {
+    201: {"Location": {"description": "The upload's address here", "schema": {"type": "string", "format": "uri"}}},
+    409: RETRY_AFTER,
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
+
 
 class ClipAPI(NinjaAPI):
     """Describes itself in OpenAPI 3.1, with what django-ninja leaves out."""
@@ -27,6 +35,8 @@ class ClipAPI(NinjaAPI):
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
                         answer["content"] = {PROBLEM: answer["content"].popitem()[1]}
+                    if int(status) in HEADERS:
+                        answer["headers"] = HEADERS[int(status)]
         return schema
 
 

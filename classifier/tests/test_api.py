@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -11,8 +12,8 @@ from unittest import mock
 import skimage
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
-from django.test import Client, TestCase, override_settings
+from django.db import OperationalError, connection
+from django.test import Client, TestCase, TransactionTestCase, override_settings, skipUnlessDBFeature
 from django.utils import timezone
 from PIL import Image
 
@@ -534,6 +535,23 @@ class IdempotencyTests(ApiTestCase):
         self.create(**{"Idempotency-Key": "k" * 255})
         response = self.client.post(UPLOADS, {"image": photo()}, headers={"Idempotency-Key": "k" * 256})
         self.assertProblem(response, 422, "invalid", "Idempotency-Key")
+
+
+@skipUnlessDBFeature("test_db_allows_multiple_connections")
+class ConcurrentIdempotencyTests(TransactionTestCase):
+    def test_of_requests_at_the_same_time_one_does_the_work(self):
+        def post(_: int) -> int:
+            try:
+                picture = SimpleUploadedFile("a.jpg", small_jpeg())
+                return Client().post(UPLOADS, {"image": picture}, headers=IdempotencyTests.KEY).status_code
+            finally:
+                connection.close()
+
+        with use_engine(), ThreadPoolExecutor(6) as pool:
+            statuses = list(pool.map(post, range(12)))
+        self.assertEqual(Upload.objects.count(), 1)
+        self.assertLessEqual(set(statuses), {201, 409})
+        self.assertIn(201, statuses)
 
 
 @override_settings(CLIP_MODEL="standin")
