@@ -47,19 +47,25 @@ def checkpoint(shape: str = "tiny", outliers: bool = False) -> Path:
 def checkpoint_write(shape: str, path: Path, outliers: bool = False) -> None:
     import torch
 
-    module, size = clip_model_module(), SHAPES[shape][1]
     torch.manual_seed(0)
-    model = module.CLIP(*SHAPES[shape]).eval()
+    model = clip_model_module().CLIP(*SHAPES[shape]).eval()
     model.logit_scale.data.fill_(4.6052)  # the trained models end at exp(4.6052) = 100
     if outliers:
         add_outliers(model)
+    archive_write(model, SHAPES[shape][1], path)
+
+
+def archive_write(model, size: int, path: Path) -> None:
+    """Write a clip.model.CLIP, float32, for pictures of `size` pixels, as OpenAI publishes them; changes the model."""
+    import torch
+
     for name, value in (("input_resolution", size), ("context_length", 77), ("vocab_size", 49408)):
         model.__dict__.pop(name, None)  # OpenAI's archives hold these three as tensors
         model.register_buffer(name, torch.tensor(value))
     example = (torch.zeros(1, 3, size, size), torch.zeros(1, 77, dtype=torch.long))
     with torch.no_grad():  # traced in float32, where every operator exists on a CPU; stored in float16, as OpenAI's
         script = torch.jit.trace(model, example, check_trace=False)
-    module.convert_weights(model)
+    clip_model_module().convert_weights(model)
     halves = model.state_dict()
     for name, tensor in [*script.named_parameters(), *script.named_buffers()]:
         if name in halves:
