@@ -13,7 +13,6 @@ def site(request: HttpRequest | None = None) -> dict:
     return {
         "accept": ACCEPT,
         "max_upload_mb": settings.MAX_UPLOAD_MB,
-        "max_upload_bytes": int(settings.MAX_UPLOAD_MB * 1e6),
         "max_megapixels": settings.MAX_MEGAPIXELS,
         "smaller_limits": smaller_limits(int(settings.MAX_MEGAPIXELS * 1e6)),
         "retention_days": settings.UPLOAD_RETENTION_DAYS,

@@ -5,10 +5,13 @@ import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -34,6 +37,7 @@ from .runs import RUN_SECONDS
 
 PAGE_SIZE = 24  # pictures on a page of the history
 RECENT = 6  # pictures on the home page
+EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
 CHUNK = 200  # uploads read at a time by an export
 RELOAD_SECONDS = 3  # of a page that waits for its run
 
@@ -66,7 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
     if request.method != "POST":
         return home_page(request, UploadForm(), HTTPStatus.OK)
-    form = UploadForm(request.POST, request.FILES)
+    form = UploadForm(request.POST, example_file(request) or request.FILES)
     error = upload = None
     if form.is_valid():
         file = form.cleaned_data["image"]
@@ -87,9 +91,18 @@ def home(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def example_file(request: HttpRequest) -> dict[str, SimpleUploadedFile]:
+    """The example that was picked in place of a file, if one was."""
+    name = request.POST.get("example")
+    if name not in EXAMPLES:
+        return {}
+    path = Path(finders.find(f"classifier/examples/{name}.webp"))
+    return {"image": SimpleUploadedFile(path.name, path.read_bytes())}
+
+
 def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
     recent = Upload.objects.of_owner(owner_key(request))[:RECENT]
-    return render(request, "home.html", {"form": form, "recent": recent}, status=status)
+    return render(request, "home.html", {"form": form, "recent": recent, "examples": EXAMPLES}, status=status)
 
 
 def home_json(

@@ -1,13 +1,16 @@
 """The pages, through Django's test client: real photos and the stand-in where labels matter, stored runs elsewhere."""
 
 import csv
+import gzip
 import io
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
 import skimage
+from django.contrib.staticfiles import finders
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import Client, SimpleTestCase, TestCase, override_settings
@@ -198,6 +201,21 @@ class HomeTests(PageTestCase):
             page = self.client.get("/")
         self.assertContains(page, "thing 7")
         self.assertNotContains(page, "thing 1")
+
+    @override_settings(CLIP_MODEL="standin", CLIP_THREADS=1)
+    def test_an_example_is_there_for_whoever_has_no_picture(self):
+        self.assertContains(self.client.get("/"), "Try one of these")
+        response = self.client.post("/", {"example": "coffee"}, follow=True)
+        self.assertContains(response, "<h1>espresso</h1>")
+        self.assertEqual(self.client.post("/", {"example": "../x"}).status_code, 422)
+        self.assertNotContains(self.client.get("/"), "Try one of these")
+
+    def test_the_first_page_is_under_60_kilobytes(self):
+        html = self.stranger().get("/").content.decode()
+        files = set(re.findall(r'(?:src|href)="/static/([^"]+)"', html))
+        self.assertLessEqual({"classifier/style.css", "classifier/script.js", "classifier/icon.svg"}, files)
+        sizes = [len(gzip.compress(Path(finders.find(name)).read_bytes())) for name in files]
+        self.assertLess(len(html) + sum(sizes), 60_000)  # the page itself is sent as it is
 
     def test_a_phone_can_take_a_picture(self):
         self.assertContains(self.client.get("/"), 'accept="image/*" capture="environment"')
