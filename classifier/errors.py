@@ -76,6 +76,7 @@ class LabelSetNotReady(ClassifierError):
 
     status = 409
     code = "label-set-not-ready"
+    retry_after = 5  # seconds
 
 
 class ModelError(ClassifierError):

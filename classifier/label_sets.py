@@ -14,7 +14,17 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from . import heads, services
 from .errors import LabelError, ModelUnavailable
-from .labels import MAX_LABELS_SET, labels_check, name_check, templates_check
+from .labels import (
+    DEFAULT_TEMPLATE,
+    IMAGENET,
+    MAX_LABELS_SET,
+    MAX_NAME,
+    labels_check,
+    labels_from_list,
+    labels_from_text,
+    name_check,
+    templates_check,
+)
 from .logs import line
 from .models import LabelHead, LabelSet
 
@@ -24,6 +34,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROMPTS_AT_ONCE = 200  # computed before the answer goes out; more of them in the background
+
+
+def choice_make(
+    *, labels: Sequence[str] | str | None = None, template: str | None = None, label_set: str | None = None
+) -> heads.Choice:
+    """The labels somebody asks for: their own, a saved set's by its name, or ImageNet's where they name none.
+
+    `labels` as one text are separated by commas or line breaks. Raises `LabelError`.
+    """
+    if label_set and labels:
+        raise LabelError("Give labels of your own or the name of a label set, not both.")
+    if labels:
+        checked = labels_from_text(labels) if isinstance(labels, str) else labels_from_list(labels)
+        return heads.choice_of_labels(checked, templates_check([(template or "").strip() or DEFAULT_TEMPLATE]))
+    if template:
+        raise LabelError("A prompt template needs labels of your own to be filled with.")
+    if not label_set or label_set.casefold() == IMAGENET:
+        return heads.IMAGENET_CHOICE
+    found = LabelSet.objects.defer("labels").filter(name__iexact=label_set).first()
+    if found is None:
+        raise LabelError(f"There is no label set named “{label_set[:MAX_NAME]}”.")
+    return heads.choice_of_set(found)
 
 
 def label_set_create(*, name: str, labels: Sequence[str], templates: Sequence[str]) -> LabelSet:

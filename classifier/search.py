@@ -23,10 +23,11 @@ class Hit:
     duplicate: bool = False
 
 
-def uploads_similar(*, upload: Upload, owner: str | None, count: int = 12) -> list[Hit]:
+def uploads_similar(*, upload: Upload, owner: str | None, count: int = 12, with_runs: bool = False) -> list[Hit]:
     """The uploads most like this one, the likest first: an owner's, or everybody's where `owner` is None.
 
-    Compared by the model that saw this upload last; empty where none has (the stand-in makes no embeddings).
+    With `with_runs` each comes with its newest run. Compared by the model that saw this upload last; empty where none
+    has (the stand-in makes no embeddings).
     """
     row = Embedding.objects.filter(upload=upload).order_by("-id").first()
     if row is None or owner == "":
@@ -34,10 +35,10 @@ def uploads_similar(*, upload: Upload, owner: str | None, count: int = 12) -> li
     found = nearest.nearest(
         embedding_unpack(row), weights_sha256=row.weights_sha256, owner=owner, count=count, skip=upload.pk
     )
-    return _hits(found, upload.sha256)
+    return _hits(found, with_runs, upload.sha256)
 
 
-def uploads_by_words(*, words: str, owner: str | None, count: int = 24) -> list[Hit]:
+def uploads_by_words(*, words: str, owner: str | None, count: int = 24, with_runs: bool = False) -> list[Hit]:
     """The uploads that words describe best: an owner's, or everybody's where `owner` is None.
 
     Raises `LabelError` for no or too many words, `TextUnsupported` where the model reads no text, `ModelUnavailable`
@@ -59,11 +60,12 @@ def uploads_by_words(*, words: str, owner: str | None, count: int = 24) -> list[
         count=count,
         candidates=nearest.EF_WORDS,
     )
-    return _hits(found)
+    return _hits(found, with_runs)
 
 
-def _hits(found: list[tuple[UUID, float]], sha256: str = "") -> list[Hit]:
-    uploads = Upload.objects.in_bulk([key for key, _ in found])
+def _hits(found: list[tuple[UUID, float]], with_runs: bool, sha256: str = "") -> list[Hit]:
+    uploads = Upload.objects.with_latest() if with_runs else Upload.objects.all()
+    uploads = uploads.in_bulk([key for key, _ in found])
     return [
         Hit(uploads[key], similarity, duplicate=uploads[key].sha256 == sha256)
         for key, similarity in found

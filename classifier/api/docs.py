@@ -1,5 +1,6 @@
 """The API's documentation, written from its OpenAPI description: readable without JavaScript, tried out with it."""
 
+import json
 import re
 from typing import Any
 
@@ -52,8 +53,9 @@ def _operation(request: HttpRequest, schema: dict, path: str, method: str, detai
         "parameters": [_parameter(each) for each in details["parameters"]],
         "body": list(content),
         "fields": _fields(schema, next(iter(content.values()))["schema"]) if content else [],
-        "takes_file": bool(content),
-        "example": _example(request, path, method, content),
+        "sends": _sends(content),
+        "json": _json_example(schema, content),
+        "example": _example(request, path, method, details, _json_example(schema, content)),
         "answers": [_answer(schema, status, each) for status, each in details["responses"].items() if _fine(status)],
         "errors": [status for status in details["responses"] if not _fine(status)],
     }
@@ -125,13 +127,35 @@ def _type(kind: dict) -> str:
     return str(kind.get("format") or kind.get("const") or kind.get("type", ""))
 
 
-def _example(request: HttpRequest, path: str, method: str, content: dict) -> str:
+def _sends(content: dict) -> str:
+    """What trying out puts into the body: a form, a file's bytes, JSON, or nothing."""
+    if not content:
+        return ""
+    return "form" if "multipart/form-data" in content else "json" if list(content) == ["application/json"] else "bytes"
+
+
+def _json_example(schema: dict, content: dict) -> str:
+    """The body that the description of an operation gives as its example."""
+    if _sends(content) != "json":
+        return ""
+    return json.dumps(_resolve(schema, content["application/json"]["schema"]).get("example", {}))
+
+
+def _example(request: HttpRequest, path: str, method: str, details: dict, body: str) -> str:
     """How curl asks."""
-    address = request.build_absolute_uri(path.replace("{upload_id}", "ID"))
+    content = details.get("requestBody", {}).get("content", {})
+    address = request.build_absolute_uri(re.sub(r"{\w+}", "ID", path))
+    if body:
+        key = "-H 'Authorization: Bearer KEY' -H 'Content-Type: application/json'"
+        return f"curl -X {method.upper()} {key} -d '{body}' {address}"
     if "multipart/form-data" in content:
         return f"curl -F image=@photo.jpg {address}"
     if content:
         return f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {address}"
     if method == "delete":
-        return f"curl -X DELETE -H 'Authorization: Bearer SECRET' {address}"
-    return f"curl {address}" if "ID" in address else f"curl -H 'Authorization: Bearer KEY' {address}"
+        token = "SECRET" if "{upload_id}" in path else "KEY"
+        return f"curl -X DELETE -H 'Authorization: Bearer {token}' {address}"
+    asked = "&".join(f"{each['name']}={each['example']}" for each in details["parameters"] if "example" in each)
+    if address.endswith("ID"):
+        return f"curl {address}"
+    return f"curl -H 'Authorization: Bearer KEY' {address}" + (f"?{asked}" if asked else "")

@@ -11,6 +11,7 @@ from ninja import Router
 from pydantic import ValidationError
 
 from .. import services
+from ..label_sets import choice_make
 from ..ratelimits import rate_limit_check
 from .base64json import json_image
 from .bodies import media_type, raw_image
@@ -45,13 +46,14 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 def zero_shot_image_classification(request: HttpRequest) -> Any:
     """Hugging Face's shape: JSON with the picture in base64, or the picture's bytes alone. Nothing is stored.
 
-    Without `candidate_labels` the five likeliest of ImageNet's 1000 labels are returned (`top_k` says how many).
+    With `candidate_labels`, 2 to 100 of them, every label is returned, the likeliest first. Without, the five likeliest
+    of ImageNet's 1000 labels are (`top_k` says how many).
     """
     rate_limit_check(request, api_key=request.auth.api_key)
     file, parameters = _parse(request)
-    if parameters.candidate_labels is not None:
-        raise Problem(422, "bad-labels", "Labels of your own are not supported yet. Leave candidate_labels out.")
-    answer = services.picture_classify(file=file, top=parameters.top_k)
+    choice = choice_make(labels=parameters.candidate_labels, template=parameters.hypothesis_template)
+    top = len(choice.labels) or parameters.top_k
+    answer = services.picture_classify(file=file, top=top, choice=choice)
     return [{"label": ranked.label, "score": ranked.score} for ranked in answer.predictions]
 
 

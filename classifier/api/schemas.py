@@ -10,6 +10,7 @@ from ninja import Field, Schema
 from pydantic import BaseModel
 
 from ..keys import upload_secret
+from ..labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE, MIN_LABELS
 from ..models import Classification, Upload
 
 
@@ -68,13 +69,30 @@ class ScoreSchema(Schema):
     score: float
 
 
+LABEL = {"type": "string", "format": "label", "minLength": 1}
+TEMPLATE = {"type": "string", "format": "prompt-template"}
+
+
+def labels_json(most: int, *, null: bool = False) -> dict:
+    """How OpenAPI describes labels; what is wrong with others is told in our own words."""
+    labels = {"type": "array", "items": LABEL, "minItems": MIN_LABELS, "maxItems": most, "uniqueItems": True}
+    text = {"type": "string", "format": "labels"}
+    return {"anyOf": [labels, text, *([{"type": "null"}] if null else [])]}
+
+
 class ParametersSchema(BaseModel):  # not a Schema, which would take any object with such attributes
     """Hugging Face's `parameters`; what is not listed here is ignored."""
 
     candidate_labels: list[str] | str | None = Field(
-        None, description="Labels to choose from, as a list or separated by commas; ImageNet's 1000 where absent"
+        None,
+        description="2 to 100 labels to choose from, as a list or separated by commas; ImageNet's where absent",
+        json_schema_extra=labels_json(MAX_LABELS_ONCE, null=True),
     )
-    hypothesis_template: str | None = Field(None, description="A sentence with {} for the label")
+    hypothesis_template: str | None = Field(
+        None,
+        description=f"A sentence with {{}} for the label; `{DEFAULT_TEMPLATE}` where absent",
+        json_schema_extra={"anyOf": [TEMPLATE, {"type": "null"}]},
+    )
     top_k: int = Field(5, ge=1, le=1000, description="How many of ImageNet's labels to return")
     function_to_apply: Literal["softmax"] | None = Field(None, description="Scores are always a softmax")
 

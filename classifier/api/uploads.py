@@ -10,7 +10,10 @@ from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
 from .. import services
+from ..heads import Choice
 from ..idempotency import request_once
+from ..label_sets import choice_make
+from ..labels import DEFAULT_TEMPLATE
 from ..models import Upload, UploadQuerySet
 from ..paging import cursor_of, cursor_read, older_than
 from ..ratelimits import rate_limit_check
@@ -34,7 +37,17 @@ UPLOAD_BODY = {
                             "type": "string",
                             "format": "binary",
                             "description": "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
-                        }
+                        },
+                        "candidate_labels": {
+                            "type": "string",
+                            "description": "2 to 100 labels to choose from, separated by commas or line breaks, or one "
+                            "in each of several such fields; ImageNet's 1000 where absent",
+                        },
+                        "hypothesis_template": {
+                            "type": "string",
+                            "description": f"A sentence with {{}} for the label; `{DEFAULT_TEMPLATE}` where absent",
+                        },
+                        "label_set": {"type": "string", "description": "The name of a saved label set, instead"},
                     },
                 }
             }
@@ -62,20 +75,28 @@ def upload_create(
         "value within 24 hours repeats the answer and stores nothing again.",
     ),
 ) -> Any:
-    """Takes one picture in the multipart field `image`, and stores it with its five likeliest ImageNet labels.
+    """Takes one picture in the multipart field `image`, and stores it with its likeliest labels.
+
+    They are the five likeliest of ImageNet's 1000 or of a saved set, or all of the labels that came with the picture.
 
     The answer carries a `secret`, which can delete the upload later. With an API key the upload belongs to the key.
     """
     caller = request.auth
     rate_limit_check(request, api_key=caller.api_key)
     file = multipart_image(request)
+    fields = {name: request.POST.getlist(name) for name in ("candidate_labels", "hypothesis_template", "label_set")}
+    choice = _choice(**fields)
 
     def make() -> tuple[Upload, dict]:
-        upload = services.upload_create(file=file, name=file.name or "", owner=caller.owner, api_key=caller.api_key)
+        upload = services.upload_create(
+            file=file, name=file.name or "", owner=caller.owner, api_key=caller.api_key, choice=choice
+        )
         return upload, record_of(upload, request)
 
     if idempotency_key:
-        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+        digest.update(repr(fields).encode() if any(fields.values()) else b"")
+        fingerprint = digest.hexdigest()
         record, repeated = request_once(caller=caller.identity, key=idempotency_key, fingerprint=fingerprint, make=make)
     else:
         record, repeated = make()[1], False
@@ -83,6 +104,15 @@ def upload_create(
         response["Idempotent-Replayed"] = "true"
     response["Location"] = request.build_absolute_uri(reverse("api:upload_read", args=[record["id"]]))
     return Status(201, created_of(record))
+
+
+def _choice(candidate_labels: list[str], hypothesis_template: list[str], label_set: list[str]) -> Choice:
+    """From the form's fields. Raises `LabelError`."""
+    return choice_make(
+        labels=candidate_labels if len(candidate_labels) > 1 else "".join(candidate_labels),
+        template=" ".join(hypothesis_template),
+        label_set=" ".join(label_set),
+    )
 
 
 @router.api_operation(

@@ -5,7 +5,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from . import huggingface, problems, uploads
+from . import huggingface, label_sets, problems, search, uploads
 from .docs import Docs
 from .schemas import ZeroShotSchema
 
@@ -45,8 +45,10 @@ api = ClipAPI(
     version="1.0.0",
     urls_namespace="api",
     docs=Docs(),
-    description="OpenAI's CLIP ranks ImageNet's 1000 labels for your picture.",
+    description="OpenAI's CLIP ranks ImageNet's 1000 labels, or any others, for your picture.",
 )
 problems.register(api)
 api.add_router("", uploads.router)
+api.add_router("", search.router)
+api.add_router("", label_sets.router)
 api.add_router("", huggingface.router)

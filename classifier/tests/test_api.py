@@ -592,9 +592,9 @@ class ZeroShotTests(ApiTestCase):
         body = {"options": {"wait_for_model": True}, "inputs": self.base64, "parameters": {"unheard_of": 1}}
         self.assertEspresso(self.post(body))
 
-    def test_labels_of_ones_own_are_refused_clearly(self):
+    def test_labels_of_ones_own_need_clip(self):
         body = {"inputs": self.base64, "parameters": {"candidate_labels": ["cat", "dog"]}}
-        self.assertProblem(self.post(body), 422, "bad-labels", "candidate_labels")
+        self.assertProblem(self.post(body), 422, "text-unsupported", "need CLIP")
 
     def test_nothing_that_is_wrong_with_the_json_breaks_it(self):
         cases = [
@@ -735,11 +735,19 @@ class DocsTests(ApiTestCase):
         self.assertEqual(
             sorted(operations),
             [
+                "delete /api/v1/label-sets/{label_set_id}",
                 "delete /api/v1/uploads/{upload_id}",
+                "get /api/v1/label-sets",
+                "get /api/v1/label-sets/{label_set_id}",
+                "get /api/v1/search",
                 "get /api/v1/uploads",
                 "get /api/v1/uploads/{upload_id}",
+                "get /api/v1/uploads/{upload_id}/similar",
+                "post /api/v1/label-sets",
                 f"post {UPLOADS}",
+                "post /api/v1/uploads/{upload_id}/classifications",
                 f"post {ZERO_SHOT}",
+                "put /api/v1/label-sets/{label_set_id}",
             ],
         )
 

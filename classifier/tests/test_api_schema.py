@@ -11,9 +11,11 @@ from django.conf import settings
 from django.test import LiveServerTestCase, override_settings
 
 from classifier.keys import api_key_issue
+from classifier.label_sets import label_set_create
 from classifier.models import ApiKey
 
-from .test_services import use_engine
+from .colour_engine import ColourEngine, serve
+from .test_search import coloured
 
 OPTIONS = [
     "--checks=all",
@@ -32,8 +34,11 @@ OPTIONS = [
 @override_settings(RATE_LIMIT_PER_MINUTE=0, RATE_LIMIT_KEY_PER_MINUTE=0)
 class SchemaTests(LiveServerTestCase):
     def test_no_answer_is_a_5xx_or_differs_from_the_description(self):
-        token = api_key_issue(api_key=ApiKey(name="schemathesis"))
-        with use_engine(), tempfile.TemporaryDirectory() as directory:
+        api_key = ApiKey(name="schemathesis")
+        token = api_key_issue(api_key=api_key)
+        upload = coloured("red", owner="", api_key=api_key)
+        label_set = label_set_create(name="Colours", labels=("red", "blue"), templates=("{}",))
+        with serve(ColourEngine()), tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.json"
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{self.live_server_url}/api/v1/openapi.json"]
             run = subprocess.run(
@@ -42,6 +47,7 @@ class SchemaTests(LiveServerTestCase):
                     **os.environ,
                     "SCHEMATHESIS_HOOKS": "classifier.tests.schemathesis_hooks",
                     "PYTHONPATH": str(settings.BASE_DIR),
+                    "KNOWN_IDS": json.dumps({"upload_id": str(upload.pk), "label_set_id": label_set.pk}),
                 },
                 cwd=directory,  # where it keeps notes of its own
                 capture_output=True,
@@ -51,6 +57,6 @@ class SchemaTests(LiveServerTestCase):
             self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
             rates = json.loads(report.read_text())["valid_rates"]
         # It got through to the work itself, and not only to refusals.
-        self.assertEqual(len(rates), 5)
+        self.assertEqual(len(rates), 13)
         for operation, rate in rates.items():
             self.assertGreater(rate["fuzzing"]["accepted"], 0, operation)

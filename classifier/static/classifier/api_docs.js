@@ -25,6 +25,9 @@ function requestOf(form) {
   } else if (form.dataset.body === "bytes") {
     headers["Content-Type"] = file.type || "application/octet-stream";
     options.body = file;
+  } else if (form.dataset.body === "json") {
+    headers["Content-Type"] = "application/json";
+    options.body = form.querySelector("textarea").value;
   }
   return [query.size ? `${path}?${query}` : path, options];
 }

@@ -1,0 +1,184 @@
+"""Saved label sets: anybody reads them, whoever has an API key makes and changes them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from ninja import Field, Router, Schema, Status
+
+from .. import label_sets
+from ..labels import (
+    DEFAULT_TEMPLATE,
+    MAX_LABELS_SET,
+    MAX_NAME,
+    MAX_TEMPLATES,
+    set_labels_from_text,
+    templates_from_text,
+)
+from ..models import LabelSet
+from .callers import Bearer, Caller
+from .problems import Problem
+from .schemas import LABEL, TEMPLATE, ProblemSchema, labels_json
+
+router = Router(tags=["Label sets"])
+
+
+class LabelSetSchema(Schema):
+    """A saved set, and how far computing it for this server's model has come."""
+
+    id: int
+    name: str
+    created: datetime
+    state: Literal["ready", "building", "waiting", "failed", "unsupported"]
+    done: int = Field(description="Prompts computed so far")
+    total: int = Field(description="Labels times templates; 0 before it has begun")
+    reason: str = Field(description="Why it failed, or empty")
+
+
+class FullLabelSetSchema(LabelSetSchema):
+    """A saved set with its labels."""
+
+    labels: list[str]
+    templates: list[str]
+
+
+class LabelSetsSchema(Schema):
+    """Every saved set."""
+
+    items: list[LabelSetSchema]
+
+
+class LabelSetBodySchema(Schema):
+    """What to save."""
+
+    name: str = Field(description=f"At most {MAX_NAME} characters", json_schema_extra=LABEL)
+    labels: list[str] | str = Field(
+        description="2 to 5,000 labels, as a list or as text with one on each line",
+        json_schema_extra=labels_json(MAX_LABELS_SET),
+    )
+    templates: list[str] | str = Field(
+        DEFAULT_TEMPLATE,
+        description="Sentences with {} for the label, as a list or one on each line",
+        json_schema_extra={
+            "anyOf": [
+                {"type": "array", "items": TEMPLATE, "minItems": 1, "maxItems": MAX_TEMPLATES, "uniqueItems": True},
+                TEMPLATE,
+            ]
+        },
+    )
+
+    class Config:
+        json_schema_extra = {"example": {"name": "Pets", "labels": ["cat", "dog", "rabbit"]}}
+
+
+CHANGES = frozenset({400, 401, 403, 404, 411, 413, 422, 500, 503})
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/label-sets",
+    auth=Bearer(),
+    operation_id="label_set_list",
+    summary="List the saved label sets",
+    response={200: LabelSetsSchema, frozenset({401, 500, 503}): ProblemSchema},
+)
+def label_set_list(request: HttpRequest) -> Any:
+    """Every set that `label_set` can name, besides the built-in `imagenet`."""
+    return {"items": [_short(entry) for entry in label_sets.label_sets_list()]}
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/label-sets/{int:label_set_id}",
+    auth=Bearer(),
+    operation_id="label_set_read",
+    summary="Read one label set",
+    response={200: FullLabelSetSchema, frozenset({401, 404, 500, 503}): ProblemSchema},
+)
+def label_set_read(request: HttpRequest, label_set_id: int) -> Any:
+    """With its labels and templates. `state` says when it can be used."""
+    return _full(_find(label_set_id))
+
+
+@router.post(
+    "/label-sets",
+    auth=Bearer(),
+    operation_id="label_set_create",
+    summary="Save a label set",
+    response={201: FullLabelSetSchema, CHANGES - {404}: ProblemSchema},
+)
+def label_set_create(request: HttpRequest, body: LabelSetBodySchema) -> Any:
+    """Needs an API key. A large set is computed in the background: read it again until its `state` is `ready`."""
+    _may_change(request.auth)
+    return Status(201, _full(label_sets.label_set_create(**_checked(body))))
+
+
+@router.put(
+    "/label-sets/{int:label_set_id}",
+    auth=Bearer(),
+    operation_id="label_set_update",
+    summary="Change a label set",
+    response={200: FullLabelSetSchema, CHANGES: ProblemSchema},
+)
+def label_set_update(request: HttpRequest, label_set_id: int, body: LabelSetBodySchema) -> Any:
+    """Needs an API key. Computed anew where labels or templates have changed."""
+    _may_change(request.auth)
+    return _full(label_sets.label_set_update(label_set=_find(label_set_id), **_checked(body)))
+
+
+@router.delete(
+    "/label-sets/{int:label_set_id}",
+    auth=Bearer(),
+    operation_id="label_set_delete",
+    summary="Delete a label set",
+    response={204: None, frozenset({401, 403, 404, 500, 503}): ProblemSchema},
+)
+def label_set_delete(request: HttpRequest, label_set_id: int) -> Any:
+    """Needs an API key. What was classified with it stays as it is."""
+    _may_change(request.auth)
+    label_sets.label_set_delete(label_set=_find(label_set_id))
+    return Status(204, None)
+
+
+def _may_change(caller: Caller) -> None:
+    if caller.api_key is None and not caller.is_staff:
+        detail = "Label sets are for everybody; to change them send an API key as Authorization: Bearer KEY."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _find(label_set_id: int) -> LabelSet:
+    found = LabelSet.objects.filter(pk=label_set_id).first() if label_set_id < 2**63 else None
+    if found is None:
+        raise Problem(404, "not-found", "There is no such label set.")
+    return found
+
+
+def _checked(body: LabelSetBodySchema) -> dict:
+    """Raises `LabelError`."""
+    return {
+        "name": body.name,
+        "labels": set_labels_from_text(body.labels)
+        if isinstance(body.labels, str)
+        else [label.strip() for label in body.labels],
+        "templates": templates_from_text(body.templates)
+        if isinstance(body.templates, str)
+        else [template.strip() for template in body.templates],
+    }
+
+
+def _short(entry: label_sets.Entry) -> dict:
+    label_set = entry.label_set
+    return {
+        "id": label_set.pk,
+        "name": label_set.name,
+        "created": label_set.created,
+        "state": entry.state,
+        "done": entry.done,
+        "total": entry.total,
+        "reason": entry.reason,
+    }
+
+
+def _full(label_set: LabelSet) -> dict:
+    entry = label_sets.label_set_entry(label_set)
+    return {**_short(entry), "labels": label_set.label_list, "templates": label_set.template_list}

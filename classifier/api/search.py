@@ -1,0 +1,149 @@
+"""Search by picture and by words, and other labels for an upload."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Field, Query, Router, Schema, Status
+
+from .. import search, services
+from ..embeddings import owner_of_api_key
+from ..label_sets import choice_make
+from ..labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE
+from ..models import Upload
+from ..ratelimits import rate_limit_check
+from .callers import Bearer, Caller
+from .problems import Problem
+from .schemas import TEMPLATE, ProblemSchema, RecordSchema, labels_json, record_of
+
+router = Router(tags=["Search"])
+
+
+class HitSchema(Schema):
+    """An upload that was found."""
+
+    similarity: float = Field(description="Cosine between its embedding and what was searched for")
+    duplicate: bool = Field(description="Whether it is the same file")
+    upload: RecordSchema
+
+
+class HitsSchema(Schema):
+    """Uploads that were found, the best first."""
+
+    items: list[HitSchema]
+
+
+class ChoiceSchema(Schema):
+    """Labels to choose from: your own, or a saved set's; ImageNet's 1000 where both are absent."""
+
+    candidate_labels: list[str] | str | None = Field(
+        None,
+        description="2 to 100 labels, as a list or separated by commas or line breaks",
+        json_schema_extra=labels_json(MAX_LABELS_ONCE, null=True),
+    )
+    hypothesis_template: str | None = Field(
+        None,
+        description=f"A sentence with {{}} for the label; `{DEFAULT_TEMPLATE}` where absent",
+        json_schema_extra={"anyOf": [TEMPLATE, {"type": "null"}]},
+    )
+    label_set: str | None = Field(None, description="The name of a saved label set, instead")
+
+    class Config:
+        json_schema_extra = {"example": {"candidate_labels": ["a cat", "a dog", "something else"]}}
+
+
+COUNT = Query(12, ge=1, le=search.MAX_HITS, description="How many")
+EVERYONE = Query(False, alias="all", description="Staff only: among everybody's uploads")
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/uploads/{uuid:upload_id}/similar",
+    auth=Bearer(),
+    operation_id="upload_similar",
+    summary="Find similar uploads",
+    response={200: HitsSchema, frozenset({401, 403, 404, 422, 500, 503}): ProblemSchema},
+)
+def upload_similar(request: HttpRequest, upload_id: UUID, n: int = COUNT, everyone: bool = EVERYONE) -> Any:
+    """Your uploads that are most like this one, exact duplicates marked.
+
+    An upload that was classified by the stand-in alone has nothing to be compared by, and no hits.
+    """
+    owner = _owner(request.auth, everyone)
+    upload = get_object_or_404(Upload, pk=upload_id)
+    return _answer(request, search.uploads_similar(upload=upload, owner=owner, count=n, with_runs=True))
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/search",
+    auth=Bearer(),
+    operation_id="upload_search",
+    summary="Find uploads by words",
+    response={200: HitsSchema, frozenset({401, 403, 422, 429, 500, 503}): ProblemSchema},
+)
+def upload_search(
+    request: HttpRequest,
+    q: str = Query(
+        description="What to look for, such as `a dog on a beach`", max_length=search.MAX_WORDS, example="beach"
+    ),
+    n: int = COUNT,
+    everyone: bool = EVERYONE,
+) -> Any:
+    """Your uploads that the words describe best. CLIP reads English."""
+    owner = _owner(request.auth, everyone)
+    rate_limit_check(request, api_key=request.auth.api_key)
+    return _answer(request, search.uploads_by_words(words=q, owner=owner, count=n, with_runs=True))
+
+
+@router.post(
+    "/uploads/{uuid:upload_id}/classifications",
+    auth=Bearer(secrets_too=True),
+    operation_id="upload_relabel",
+    summary="Try other labels on an upload",
+    response={
+        201: RecordSchema,
+        frozenset({400, 401, 403, 404, 409, 411, 413, 422, 429, 500, 503}): ProblemSchema,
+    },
+)
+def upload_relabel(request: HttpRequest, upload_id: UUID, choice: ChoiceSchema) -> Any:
+    """Ranks a stored picture against other labels, without sending it again; the record shows the newest ranking."""
+    caller = request.auth
+    upload = get_object_or_404(Upload, pk=upload_id)
+    if not (caller.api_key or caller.secret or caller.session):
+        detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    if not caller.may_delete(upload):
+        raise Problem(403, "forbidden", "Only whoever made this upload can have it looked at again.")
+    rate_limit_check(request, api_key=caller.api_key)
+    services.upload_relabel(
+        upload=upload,
+        choice=choice_make(
+            labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set
+        ),
+    )
+    return Status(201, record_of(Upload.objects.with_latest().get(pk=upload_id), request))
+
+
+def _owner(caller: Caller, everyone: bool) -> str | None:
+    """Whose uploads to search; None for everybody's."""
+    if everyone:
+        if not caller.is_staff:
+            raise Problem(403, "forbidden", "Only staff may search everybody's uploads.")
+        return None
+    if caller.api_key is not None:
+        return owner_of_api_key(caller.api_key.pk)
+    if not caller.session:
+        detail = "Send the API key that made the uploads, as Authorization: Bearer KEY."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    return caller.owner
+
+
+def _answer(request: HttpRequest, hits: list[search.Hit]) -> dict:
+    return {
+        "items": [
+            {"similarity": hit.similarity, "duplicate": hit.duplicate, "upload": record_of(hit.upload, request)}
+            for hit in hits
+        ]
+    }
