@@ -13,8 +13,9 @@ PHOTO = Path(skimage.__file__).parent / "data" / "coffee.png"
 @override_settings(CLIP_MODEL="standin")
 class InferenceClientTests(LiveServerTestCase):
     def setUp(self):
-        from huggingface_hub import InferenceClient
+        from huggingface_hub import InferenceClient, close_session
 
+        self.addCleanup(close_session)  # the client keeps connections, and the server a thread for each
         # A user who is logged in has a token, which the client sends to any address.
         self.enterContext(mock.patch.dict(os.environ, {"HF_TOKEN": "hf_somebodys_own"}))
         self.client = InferenceClient(f"{self.live_server_url}/api/v1/zero-shot-image-classification")
