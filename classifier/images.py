@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import traceback
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -44,33 +45,38 @@ class Picture:
 
 @contextmanager
 def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Iterator[Picture]:
-    """The picture in `file`, of an animation the first frame. Its memory counts until the block ends: see `ROOM`.
+    """The picture in `file`, of an animation the first frame; at the end of the block it is gone, and its memory, too.
 
-    Raises an `ImageError` that says what was wrong, and `Busy` where no memory came free in time.
+    Raises an `ImageError` that says what was wrong, and `Busy` where no memory came free in time: see `ROOM`.
     """
-    _size_check(file, max_bytes)
-    file.seek(0)
-    name = _format_name(file.read(containers.PREFIX))
     with ExitStack() as held:
-        if name in SANDBOXED:
-            with sandbox.TURN.take(1):
-                keep = held.enter_context(ROOM.take(DECODE_MEMORY))
-                image, width, height = sandbox.read(file, name, max_pixels)
-                picture = Picture(image, name, width, height)
-        else:
-            with _explained(name):
-                opened = pixels.open_bare(file, name)
-                _pixels_check(opened, max_pixels)
-                keep = held.enter_context(ROOM.take(opened.memory(opened.divisor)))
-                picture = _decoded(opened)
-        keep(4 * picture.image.width * picture.image.height)
+        picture = _read(file, max_bytes, max_pixels, held)
+        held.callback(picture.image.close)
         yield picture
 
 
 def picture_read(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Picture:
-    """As `picture_open`, for those who read one picture at a time: its memory counts while it is read."""
-    with picture_open(file, max_bytes=max_bytes, max_pixels=max_pixels) as picture:
-        return picture
+    """As `picture_open`, for those who keep one picture at a time: its memory counts only while it is read."""
+    with ExitStack() as held:
+        return _read(file, max_bytes, max_pixels, held)
+
+
+def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack) -> Picture:
+    _size_check(file, max_bytes)
+    file.seek(0)
+    name = _format_name(file.read(containers.PREFIX))
+    if name in SANDBOXED:
+        with sandbox.TURN.take(1):
+            keep = held.enter_context(ROOM.take(DECODE_MEMORY))
+            picture = Picture(*sandbox.read(file, name, max_pixels))
+    else:
+        with _explained(name):
+            opened = pixels.open_bare(file, name)
+            _pixels_check(opened, max_pixels)
+            keep = held.enter_context(ROOM.take(opened.memory(opened.divisor)))
+            picture = _decoded(opened)
+    keep(4 * picture.image.width * picture.image.height)
+    return picture
 
 
 def picture_decode(file: BinaryIO, name: str, max_pixels: int) -> Picture:
@@ -150,9 +156,10 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except (ImageError, Busy):
         raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
     except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # they hold on to what was decoded
+        if isinstance(error, (MemoryError, Image.DecompressionBombError)):
+            raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
         raise BrokenImage(
             f"This {name} picture is damaged or cut short and cannot be read. Save it again, or send another one."
         ) from error

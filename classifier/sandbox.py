@@ -31,8 +31,8 @@ COMMAND = [sys.executable, "-m", "classifier.sandbox"]
 TURN = Room(1, timeout=20)  # one at a time: who calls `read` holds it
 
 
-def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, int, int]:
-    """(picture, width, height of the original); raises an `ImageError`."""
+def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int, int]:
+    """(picture, format, width and height of the original); raises an `ImageError`."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as pixels:
         file.seek(0)
         while chunk := file.read(1 << 20):
@@ -44,7 +44,7 @@ def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, int, 
         pixels.seek(0)
         image = PpmImagePlugin.PpmImageFile(pixels)
         image.load()
-        return image._new(image.im), answer["width"], answer["height"]
+        return image._new(image.im), name, answer["width"], answer["height"]
 
 
 def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:

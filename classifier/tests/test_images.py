@@ -359,6 +359,8 @@ class LimitTests(SimpleTestCase):
         with images.picture_open(io.BytesIO(data), **LIMITS) as picture:
             self.assertEqual(images.ROOM._left, before - 4 * picture.width * picture.height)
         self.assertEqual(images.ROOM._left, before)
+        with self.assertRaisesMessage(ValueError, "closed image"):
+            picture.image.load()  # whoever still holds it holds no memory
         with self.assertRaises(BrokenImage):
             read(data[:1000])
         self.assertEqual(images.ROOM._left, before)

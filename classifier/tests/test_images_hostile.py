@@ -9,6 +9,7 @@ from PIL import Image
 
 from classifier import images
 from classifier.errors import BrokenImage
+from classifier.limits import DECODE_MEMORY, TOGETHER_MEMORY
 from classifier.tests.hostile import cases, cuts
 from classifier.tests.hostile.common import LIMITS, encoded
 from classifier.tests.hostile.measure import MEMORY, SANDBOX_MEMORY, SECONDS
@@ -57,6 +58,17 @@ class HostileTests(SimpleTestCase):
         for report in self.each():
             self.assertLess(report["memory"], MEMORY)
             self.assertLess(report["sandbox"], SANDBOX_MEMORY)
+
+
+class TogetherTests(SimpleTestCase):
+    def test_several_large_pictures_at_once_share_the_room(self):
+        command = [sys.executable, "-m", "classifier.tests.hostile.together", "6", "4"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        self.assertEqual(done.stderr, "")
+        report = json.loads(done.stdout)
+        self.assertEqual(report["read"], 24)
+        self.assertLess(report["memory"], TOGETHER_MEMORY + 40_000_000)  # stored JPEGs, and what the allocator keeps
+        self.assertGreater(report["memory"], DECODE_MEMORY / 2)
 
 
 class CutTests(SimpleTestCase):

@@ -17,12 +17,12 @@ def read(image, name="TIFF", max_pixels=50_000_000):
 class SandboxTests(SimpleTestCase):
     def test_pixels_come_back_as_they_were(self):
         picture = noise("RGB", (70, 50))
-        image, width, height = read(picture)
+        image, _name, width, height = read(picture)
         self.assertEqual((image.mode, image.size, (width, height)), ("RGB", (70, 50), (70, 50)))
         self.assertEqual(image.tobytes(), picture.tobytes())
 
     def test_a_divided_picture_says_how_large_it_was(self):
-        image, width, height = read(flat(4000, 3500, "1"))
+        image, _name, width, height = read(flat(4000, 3500, "1"))
         self.assertEqual((image.size, (width, height)), ((2000, 1750), (4000, 3500)))
 
     def test_errors_come_back_as_they_were(self):
