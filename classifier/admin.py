@@ -1,6 +1,7 @@
 """Browsing for staff."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import admin
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -20,7 +22,7 @@ from . import (
     services,
 )
 from .admin_actions import classify_again, delete_selected, export_csv
-from .admin_bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
+from .admin_bounds import BoundedPaginator, FeedbackFilter, IndexedValuesFilter, UploadChangeList
 from .admin_summary import summary_make
 from .models import Classification, Upload
 
@@ -29,14 +31,16 @@ BREAK = mark_safe("<br>")
 
 admin.site.site_header = admin.site.site_title = "Heroku CLIP"
 admin.site.index_title = "Administration"
+admin.site.enable_nav_sidebar = False  # the few models are on the index, and lists need the room
 
 
 class ClassificationInline(admin.TabularInline):
     """The newest runs over an upload with their predictions, to read."""
 
     model = Classification
-    verbose_name_plural = f"classifications (the newest {RUNS_SHOWN})"
-    fields = readonly_fields = ["created", "status", "model", "precision", "label_set", "predicted", "seconds"]
+    verbose_name_plural = f"The newest {RUNS_SHOWN} classifications"
+    template = "admin/classifier/upload/runs.html"
+    fields = readonly_fields = ["when", "status", "predicted", "model", "precision", "label_set", "seconds"]
     extra = 0
     can_delete = False
 
@@ -54,6 +58,10 @@ class ClassificationInline(admin.TabularInline):
     def has_change_permission(self, request: HttpRequest, obj: Upload | None = None) -> bool:
         return False
 
+    @admin.display(description="created")
+    def when(self, run: Classification) -> str:
+        return _minute(run.created)
+
     @admin.display(description="predictions")
     def predicted(self, run: Classification) -> str:
         if run.status != run.Status.DONE:
@@ -67,6 +75,10 @@ class ClassificationInline(admin.TabularInline):
         return ", ".join(f"{part} {value:.3f}" for part, value in taken.items() if value is not None) or "-"
 
 
+def _minute(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M}"
+
+
 def _cosine(similarity: float | None) -> str:
     return "" if similarity is None else f", cosine {similarity:.3f}"
 
@@ -75,21 +87,22 @@ def _cosine(similarity: float | None) -> str:
 class UploadAdmin(admin.ModelAdmin):
     """Every upload, to look through, classify again, export and delete. Nothing of one can be edited."""
 
-    list_display = ["thumbnail", "found", "score", "name", "model", "label_set", "created"]
+    list_display = ["thumbnail", "found", "score", "name", "model", "right_label", "when"]
     list_display_links = ["found"]
-    list_filter = ["status", ("model", IndexedValuesFilter), ("label_set", IndexedValuesFilter)]
+    list_select_related = ["feedback"]
+    list_filter = ["status", ("model", IndexedValuesFilter), ("label_set", IndexedValuesFilter), FeedbackFilter]
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
-    sortable_by = ["created"]
+    sortable_by = ["when"]
     date_hierarchy = "created"
     search_fields = ["words"]
     search_help_text = "Beginnings of words of the top label and the file name"
     inlines = [ClassificationInline]
     fields = readonly_fields = [
-        "picture", "found", "score", "name", "created", "status", "format", "size", "sha256", "owner",
+        "picture", "found", "score", "right_label", "name", "created", "status", "format", "size", "sha256", "owner",
     ]  # fmt: skip
     actions = [classify_again, export_csv, delete_selected]
 
@@ -122,6 +135,15 @@ class UploadAdmin(admin.ModelAdmin):
     @admin.display(description="pixels")
     def size(self, upload: Upload) -> str:
         return f"{upload.width} × {upload.height}"
+
+    @admin.display(description="right label")
+    def right_label(self, upload: Upload) -> str:
+        feedback = getattr(upload, "feedback", None)
+        return feedback.summary if feedback else "-"
+
+    @admin.display(description="created", ordering="created")
+    def when(self, upload: Upload) -> str:
+        return _minute(upload.created)
 
     # --- Who may do what
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 
 from . import services
-from .admin_bounds import count_bounded
+from .admin_bounds import BoundedPaginator, count_bounded
 from .errors import Busy, ClassifierError, ModelError
 from .exports import records_csv
 from .models import Upload
@@ -18,6 +18,7 @@ from .models import Upload
 CLASSIFY_SECONDS = 20  # after which no further one is begun: Heroku's router gives up at 30
 CSV_CHUNK = 200  # uploads fetched at a time
 CLASSIFY_LIMIT = 500  # uploads in one go
+REASONS_SHOWN = 5  # of failures
 DELETE_LIMIT = 1000  # uploads at a time
 
 
@@ -25,28 +26,25 @@ DELETE_LIMIT = 1000  # uploads at a time
 def classify_again(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
     """As many as fit into one request; says what became of them and how many were not reached."""
     deadline = time.monotonic() + CLASSIFY_SECONDS
-    selected, done, failures, stopped = count_bounded(queryset), 0, Counter(), ""
+    selected = BoundedPaginator(queryset, per_page=1).count
+    outcomes, stopped = Counter(), f"no more than {CLASSIFY_LIMIT} are in one go."
     for key in queryset.values_list("pk", flat=True)[:CLASSIFY_LIMIT]:
         if time.monotonic() > deadline:
-            stopped = f"the {CLASSIFY_SECONDS} seconds of one go are over"
+            stopped = f"the {CLASSIFY_SECONDS} seconds of one go are over."
             break
         try:
             run = services.upload_classify(upload=Upload.objects.get(pk=key))
-        except (ModelError, Busy) as error:
+            outcomes[run.reason if run.status == run.Status.FAILED else ""] += 1
+        except (ModelError, Busy) as error:  # the next would fare no better
             stopped = str(error)
             break
-        except ClassifierError as error:
-            failures[str(error)] += 1
-            continue
-        done += run.status == run.Status.DONE
-        if run.status == run.Status.FAILED:
-            failures[run.reason] += 1
-    if done:
+        except (ClassifierError, Upload.DoesNotExist) as error:
+            outcomes[str(error)] += 1
+    if done := outcomes.pop("", 0):
         modeladmin.message_user(request, f"Classified again: {done}.", messages.SUCCESS)
-    for reason, number in failures.most_common(5):
+    for reason, number in outcomes.most_common(REASONS_SHOWN):
         modeladmin.message_user(request, f"Failed: {number}. {reason}", messages.ERROR)
-    if stopped:
-        left = selected - done - failures.total()
+    if left := selected - done - outcomes.total():
         modeladmin.message_user(request, f"Not classified again: {left}, because {stopped}", messages.WARNING)
 
 

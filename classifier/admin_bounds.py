@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cached_property
 
-from django.contrib.admin import AllValuesFieldListFilter
+from django.contrib.admin import AllValuesFieldListFilter, ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connection, models
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -34,11 +35,11 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        counted = count_bounded(self.object_list)
+        counted = count_bounded(self.object_list, COUNT_LIMIT)
         return AtLeast(COUNT_LIMIT) if counted > COUNT_LIMIT else counted
 
 
-def count_bounded(queryset: models.QuerySet, limit: int = COUNT_LIMIT) -> int:
+def count_bounded(queryset: models.QuerySet, limit: int) -> int:
     """How many rows there are, or limit + 1 where there are more than `limit`."""
     return queryset.order_by()[: limit + 1].count()
 
@@ -49,6 +50,19 @@ class IndexedValuesFilter(AllValuesFieldListFilter):
     def __init__(self, field: models.Field, *arguments: object, **options: object) -> None:
         super().__init__(field, *arguments, **options)
         self.lookup_choices = [value for value in distinct_values(field) if value]
+
+
+class FeedbackFilter(SimpleListFilter):
+    """What visitors said was wrong."""
+
+    title = "feedback"
+    parameter_name = "feedback"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("1", "given")]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet) -> models.QuerySet:
+        return queryset.filter(feedback__isnull=False) if self.value() == "1" else queryset
 
 
 def distinct_values(field: models.Field, limit: int = VALUES_LIMIT) -> list[str]:

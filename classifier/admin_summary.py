@@ -77,6 +77,10 @@ class Summary:
     days: list[Bar]
     labels: list[Bar]
 
+    @property
+    def busiest(self) -> float:
+        return max(day.value for day in self.days)
+
 
 def summary_make() -> Summary:
     """Figures of the last DAYS days, or of the newest ROWS rows where there are more."""
@@ -94,7 +98,7 @@ def summary_make() -> Summary:
         total=figures("All models", runs),
         models=models,
         slowest=max((model.predict_p95 or 0 for model in models), default=0),
-        days=_day_bars(Counter(timezone.localdate(created) for created, _ in uploads), today),
+        days=_day_bars(Counter(created.astimezone(begin.tzinfo).date() for created, _ in uploads), today),
         labels=_bars(Counter(label for _, label in uploads if label).most_common(TOP)),
     )
 

@@ -57,7 +57,7 @@ class ListTests(AdminTests):
         page = self.client.get(LIST)
         address = f"/uploads/{upload.pk}/"
         self.assertContains(page, f'<a href="{address}"><img class="thumbnail" src="{address}image"')
-        for text in ["espresso", "87.3 %", "ViT-B/32", "IMG_1.jpg", "March 4, 2026", 'loading="lazy"']:
+        for text in ["espresso", "87.3 %", "ViT-B/32", "IMG_1.jpg", "2026-03-04 05:06", 'loading="lazy"']:
             self.assertContains(page, text)
 
     def test_it_says_what_has_no_label(self):
@@ -104,6 +104,14 @@ class ListTests(AdminTests):
             with self.subTest(query):
                 self.assertEqual(len(self.client.get(LIST, query).context["cl"].result_list), number)
 
+    def test_what_visitors_said_is_shown_and_found(self):
+        upload, _other = upload_done("cup", name="a.jpg"), upload_done("cup", name="b.jpg")
+        services.feedback_create(upload=upload, label="espresso")
+        self.assertContains(self.client.get(LIST), "espresso")
+        self.assertEqual(list(self.client.get(LIST, {"feedback": "1"}).context["cl"].result_list), [upload])
+        page = self.client.get(reverse("admin:classifier_upload_change", args=[upload.pk]))
+        self.assertContains(page, "espresso")
+
     def test_the_calendar_leads_from_years_to_days(self):
         for created in [
             datetime(2025, 11, 30, tzinfo=UTC),
@@ -135,6 +143,72 @@ class ListTests(AdminTests):
         self.limited()
         self.assertEqual(self.client.get(LIST).status_code, 403)
         self.assertEqual(self.client.get(reverse("admin:classifier_upload_summary")).status_code, 403)
+
+
+class ManyUploadsTests(AdminTests):
+    """No query of a page looks at more rows than a few times what it shows or counts to.
+
+    The limits are lowered in proportion: these uploads stand for a hundred thousand and more.
+    """
+
+    UPLOADS, LIMIT = 5000, 500
+
+    @classmethod
+    def setUpTestData(cls):
+        super().setUpTestData()
+        fill(cls.UPLOADS, days=400)
+
+    def pages(self):
+        month = timezone.now() - timedelta(days=60)
+        period = f"created__year={month.year}&created__month={month.month}"
+        return [
+            LIST,
+            f"{LIST}?p=10",
+            f"{LIST}?o=7",
+            f"{LIST}?{period}",
+            f"{LIST}?{period}&created__day=1",
+            f"{LIST}?model=RN50",
+            f"{LIST}?label_set=imagenet",
+            f"{LIST}?status__exact=failed",
+            f"{LIST}?status__exact=running",
+            f"{LIST}?status__exact=failed&model=RN50",
+            f"{LIST}?top_label__exact=red+cat",
+            f"{LIST}?feedback=1",
+            f"{LIST}?q=zebra",
+            f"{LIST}?q=1500",
+            reverse("admin:classifier_upload_change", args=[Upload.objects.first().pk]),
+            reverse("admin:classifier_upload_summary"),
+        ]
+
+    def test_no_query_looks_at_the_whole_table(self):
+        few = mock.patch.object(admin_bounds, "COUNT_LIMIT", self.LIMIT)
+        with few, mock.patch.object(admin_summary, "ROWS", self.LIMIT):
+            for address in self.pages():
+                for sql in self.queries(address):
+                    if '"classifier_' in sql:
+                        with self.subTest(address, sql=sql):
+                            self.check(sql)
+
+    def check(self, sql):
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("%", "%%"), [])
+                plan = cursor.fetchone()[0][0]["Plan"]
+            self.assertLess(rows_read(plan), 3 * self.LIMIT)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN QUERY PLAN " + sql)
+                steps = [step for *_, step in cursor.fetchall()]
+            self.assertFalse([step for step in steps if step.startswith("SCAN classifier") and "USING" not in step])
+
+
+def rows_read(plan):
+    """How many rows the scans of a PostgreSQL plan looked at, those included that a filter threw away."""
+    below = sum(rows_read(part) for part in plan.get("Plans", []))
+    if "Scan" not in plan["Node Type"] or "Relation Name" not in plan:
+        return below
+    seen = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    return below + seen * plan["Actual Loops"]
 
 
 class UploadPageTests(AdminTests):
@@ -199,6 +273,13 @@ class ActionTests(AdminTests):
             page = self.act("classify_again", *uploads)
         self.assertContains(page, "Classified again: 1.")
         self.assertContains(page, "Not classified again: 2, because the 0.05 seconds of one go are over")
+
+    def test_classify_again_takes_so_many_in_one_go(self):
+        uploads = self.make("cup", "cup", "cup")
+        with serve("espresso"), mock.patch.object(admin_actions, "CLASSIFY_LIMIT", 2):
+            page = self.act("classify_again", *uploads)
+        self.assertContains(page, "Classified again: 2.")
+        self.assertContains(page, "Not classified again: 1, because no more than 2 are in one go.")
 
     def export(self, *uploads):
         response = self.act("export_csv", *uploads)
