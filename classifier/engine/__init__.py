@@ -6,6 +6,7 @@ pictures and texts and ranks labels. Every method may be called from several thr
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from classifier.engine.checkpoint import Progress
+
+# torch's OpenMP threads wait for each other by spinning, for milliseconds. Where processes share cores that starves the
+# very threads they wait for: one inference took 60 ms with little spinning, seconds with the default. libgomp reads this
+# when torch is imported. https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
+os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 STANDIN = "standin"
@@ -177,6 +183,6 @@ def prepare(
         from classifier.engine.standin import standin_manifest
 
         return standin_manifest()
-    from classifier.engine.artifact import artifact_prepare
+    from classifier.engine.conversion import artifact_prepare
 
     return artifact_prepare(config, progress=progress, download_only=download_only, keep_checkpoint=keep_checkpoint)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 
 from classifier.engine import Answer, Config, Engine, Head, ModelInfo, Ranked
-from classifier.engine.artifact import TEXT, head_read, manifest_read, shape_read, tensors_read
-from classifier.engine.checkpoint import Progress
+from classifier.engine.artifact import TEXT, head_read, image_file, manifest_read, shape_read, weights_read
+from classifier.engine.checkpoint import Progress, Shape
+from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
+from classifier.engine.memory import returning_temporaries
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
+from classifier.engine.resnet_tower import ResNetTower
 from classifier.engine.text_tower import TextTower
 from classifier.engine.tokenizer import Tokenizer
+from classifier.engine.weights_file import WeightsFile
 
 BATCH = 16  # pictures at a time; more gains nothing on a CPU and costs memory
 
@@ -24,14 +28,21 @@ BATCH = 16  # pictures at a time; more gains nothing on a CPU and costs memory
 class ClipEngine(Engine):
     """Loads the image tower at once and the text tower when the first text comes."""
 
+    @torch.inference_mode()
     def __init__(self, config: Config) -> None:
         torch.set_num_threads(config.threads)
         manifest = manifest_read(config)
         self.config, self.text_lock = config, threading.Lock()
         self.text: tuple[TextTower, Tokenizer] | None = None
         shape, precision = shape_read(manifest), manifest["precision"]
-        self.tower = ImageTower(tensors_read(config, manifest, f"image-{precision}.safetensors"), shape, precision)
-        self.imagenet = head_read(config, manifest)
+        self.device = device_of(config)
+        with returning_temporaries():
+            weights = weights_read(config, manifest, image_file(precision))
+            self.tower = tower_load(weights, shape, precision, self.device)
+            self.imagenet = head_read(config, manifest)
+            self.tower(
+                torch.zeros(1, 3, shape.resolution, shape.resolution, device=self.device)
+            )  # kernels are made now
         self.logit_scale = manifest["logit_scale"]
         self.info = ModelInfo(
             model=manifest["model"],
@@ -51,7 +62,7 @@ class ClipEngine(Engine):
     def embed_batch(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         pixels = np.stack([picture_to_pixels(picture, self.info.input_resolution) for picture in pictures])
         with torch.inference_mode():
-            embeddings = self.tower(torch.from_numpy(pixels)).numpy()
+            embeddings = self.tower(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
     def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
@@ -80,10 +91,23 @@ class ClipEngine(Engine):
     def load_text(self) -> tuple[TextTower, Tokenizer]:
         with self.text_lock:
             if self.text is None:
-                self.text = TextTower(tensors_read(self.config, self.info.manifest, TEXT)), Tokenizer()
+                with returning_temporaries():
+                    weights = weights_read(self.config, self.info.manifest, TEXT)
+                    self.text = TextTower(weights), Tokenizer()
+                    weights.forget()
             return self.text
 
     def unload_text(self) -> None:
         """Let the text tower and the tokenizer go; the next text loads them again."""
-        with self.text_lock:
+        with self.text_lock, returning_temporaries():
             self.text = None
+
+
+def tower_load(
+    weights: WeightsFile, shape: Shape, precision: str, device: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The image tower on its device; a GPU computes every precision in float32."""
+    if device != "cpu":
+        moved = {name: tensor.to(device) for name, tensor in weights.items()}
+        return ImageTower(moved, shape, precision, "float32") if shape.vit else ResNetTower(moved, shape)
+    return ImageTower(weights, shape, precision) if shape.vit else ResNetTower(weights, shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import shutil
 import time
 import urllib.error
@@ -113,10 +112,3 @@ def check_space(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise OSError(28, f"{needed >> 20} MB are needed and {free >> 20} MB are free", str(path))
-
-
-def discard(path: Path) -> None:
-    """Remove a downloaded checkpoint, and its directory when that was the last."""
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir() and not os.listdir(path.parent):
-        path.parent.rmdir()

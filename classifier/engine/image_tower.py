@@ -1,95 +1,182 @@
 """CLIP's image tower, a Vision Transformer, from pixels to embedding.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, arXiv:2103.00020, and
-OpenAI's `VisionTransformer` in https://github.com/openai/CLIP/blob/main/clip/model.py, of which this is the same
-arithmetic. Shapes: B batch, P patches, L = P + 1 tokens, D width, H heads of 64, E embedding.
+OpenAI's `VisionTransformer` in https://github.com/openai/CLIP/blob/main/clip/model.py. The arithmetic is theirs; what
+cannot change the result is left out or done once.
+
+Shapes: B pictures, N pixels a side, P patches, L = P + 1 tokens, D width, H heads of 64, E embedding, T = B * L.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import Shape
-from classifier.engine.linear import linear_convert, linear_load
+from classifier.engine.linear import PACKING, kernel_of, linear_load, linear_store
+from classifier.engine.weights_file import WeightsFile, part
 
-
-class Weights:
-    """Tensors of one tower by dotted name."""
-
-    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
-        self.tensors = tensors
-
-    def of(self, prefix: str) -> dict[str, torch.Tensor]:
-        return {name[len(prefix) + 1 :]: t for name, t in self.tensors.items() if name.startswith(prefix + ".")}
-
-
-LAYERS = {"qkv": "attn.in_proj_", "out": "attn.out_proj.", "fc": "mlp.c_fc.", "proj": "mlp.c_proj."}
-
-
-def image_tower_convert(state: dict[str, torch.Tensor], shape: Shape, precision: str) -> dict[str, torch.Tensor]:
-    """OpenAI's parameters -> what the artifact holds, by the names that ImageTower reads."""
-    converted = {
-        "patch.weight": state["conv1.weight"].flatten(1).float(),
-        "class_embedding": state["class_embedding"].float(),
-        "positional_embedding": state["positional_embedding"].float(),
-        "embedding.weight": state["proj"].float().t().contiguous(),
-    }
-    for norm in ("ln_pre", "ln_post"):
-        converted |= {f"{norm}.{part}": state[f"{norm}.{part}"].float() for part in ("weight", "bias")}
-    for layer in range(shape.layers):
-        source = f"transformer.resblocks.{layer}."
-        for norm in ("ln_1", "ln_2"):
-            for part in ("weight", "bias"):
-                converted[f"{layer}.{norm}.{part}"] = state[f"{source}{norm}.{part}"].float()
-        for name, theirs in LAYERS.items():
-            tensors = linear_convert(precision, state[f"{source}{theirs}weight"], state[f"{source}{theirs}bias"])
-            converted |= {f"{layer}.{name}.{part}": tensor for part, tensor in tensors.items()}
-    return converted
-
-
-class Block:
-    """One residual attention block."""
-
-    def __init__(self, weights: Weights, layer: int, heads: int, precision: str) -> None:
-        self.heads = heads
-        self.ln_1, self.ln_2 = weights.of(f"{layer}.ln_1"), weights.of(f"{layer}.ln_2")
-        self.qkv, self.out, self.fc, self.proj = (linear_load(precision, weights.of(f"{layer}.{n}")) for n in LAYERS)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.out(self.attention(layer_norm(x, self.ln_1)))
-        hidden = self.fc(layer_norm(x, self.ln_2))  # (B, L, 4D)
-        return x + self.proj(hidden * torch.sigmoid(1.702 * hidden))  # QuickGELU
-
-    def attention(self, x: torch.Tensor) -> torch.Tensor:
-        batch, tokens, width = x.shape
-        q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, 64).permute(2, 0, 3, 1, 4)  # (B, H, L, 64) each
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
-
-
-def layer_norm(x: torch.Tensor, norm: dict[str, torch.Tensor]) -> torch.Tensor:
-    return F.layer_norm(x, (x.shape[-1],), norm["weight"], norm["bias"], 1e-5)
+HEAD_WIDTH = 64
+GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
+BATCH = 4  # pictures that go through together: the activations of more would not stay in the processor's cache
 
 
 class ImageTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
 
-    def __init__(self, tensors: dict[str, torch.Tensor], shape: Shape, precision: str) -> None:
-        weights = Weights(tensors)
-        self.patch = shape.patch
-        self.patch_weight = tensors["patch.weight"]
-        self.class_embedding, self.positional_embedding = tensors["class_embedding"], tensors["positional_embedding"]
-        self.ln_pre, self.ln_post = weights.of("ln_pre"), weights.of("ln_post")
-        self.blocks = [Block(weights, layer, shape.heads, precision) for layer in range(shape.layers)]
-        self.embedding = tensors["embedding.weight"]
+    def __init__(self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str | None = None) -> None:
+        self.kernel = kernel or kernel_of(precision)
+        end_kernel = kernel if kernel == "float32" else kernel_of(end_precision(precision))
+        self.stem = Stem(part(weights, "stem"), shape.patch, end_kernel)
+        self.blocks = []
+        for layer in range(shape.layers):
+            self.blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, self.kernel))
+            if self.kernel in PACKING and isinstance(weights, WeightsFile):
+                weights.forget()
+        self.ln_post = LayerNorm(part(weights, "ln_post"))
+        self.embedding = linear_load(part(weights, "embedding"), end_kernel)
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        batch = pixels.shape[0]
-        # A convolution whose stride is its size is a linear layer over flattened patches.
-        patches = F.unfold(pixels, self.patch, stride=self.patch).transpose(1, 2)  # (B, P, 3 * patch * patch)
-        x = F.linear(patches, self.patch_weight)  # (B, P, D)
-        x = torch.cat([self.class_embedding.expand(batch, 1, -1), x], dim=1) + self.positional_embedding  # (B, L, D)
-        x = layer_norm(x, self.ln_pre)
-        for block in self.blocks:
-            x = block(x)
-        return F.linear(layer_norm(x[:, 0], self.ln_post), self.embedding)  # the class token -> (B, E)
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return torch.cat([self.embed(batch) for batch in pixels.split(BATCH)])
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """A few pictures. (B, 3, N, N) -> (B, E)"""
+        pictures, x = len(pixels), self.stem(pixels)  # (T, D)
+        for block in self.blocks[:-1]:
+            x = block(x, pictures)
+        return self.embedding(self.ln_post(self.blocks[-1].class_token(x, pictures)))
+
+
+class Stem:
+    """Pixels to tokens: the class token, then the patches in reading order."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], patch: int, kernel: str) -> None:
+        self.patch = patch
+        self.linear = linear_load(part(tensors, "patch"), kernel)
+        self.class_token, self.positions = tensors["class_token"], tensors["positions"]  # (D,), (P, D)
+        self.ln_pre = LayerNorm(part(tensors, "ln_pre"))
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(B, 3, N, N) -> (T, D)"""
+        pictures, grid = len(pixels), pixels.shape[-1] // self.patch
+        # A convolution whose stride is its size is a linear layer over the patches.
+        patches = pixels.view(pictures, 3, grid, self.patch, grid, self.patch).permute(0, 2, 4, 1, 3, 5)
+        x = self.linear(patches.reshape(pictures * grid * grid, -1))  # (B * P, D)
+        x = x.view(pictures, grid * grid, -1) + self.positions
+        return self.ln_pre(torch.cat([self.class_token.expand(pictures, 1, -1), x], dim=1).flatten(0, 1))
+
+
+class Block:
+    """A residual attention block (`ResidualAttentionBlock`)."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], heads: int, kernel: str) -> None:
+        self.heads = heads
+        self.ln_1, self.ln_2 = LayerNorm(part(tensors, "ln_1")), LayerNorm(part(tensors, "ln_2"))
+        self.qkv, self.out = linear_load(part(tensors, "qkv"), kernel), linear_load(part(tensors, "out"), kernel)
+        self.fc, self.proj = linear_load(part(tensors, "fc"), kernel, GELU), linear_load(part(tensors, "proj"), kernel)
+
+    def __call__(self, x: Tensor, pictures: int) -> Tensor:
+        """(T, D) -> (T, D)"""
+        return self.mlp(x + self.out(self.attention(self.ln_1(x), pictures)))
+
+    def class_token(self, x: Tensor, pictures: int) -> Tensor:
+        """The last block: of its output only the class token is read, so only that is computed. (T, D) -> (B, D)"""
+        attended = self.attention(self.ln_1(x), pictures, queries=1)
+        return self.mlp(x.view(pictures, -1, x.shape[1])[:, 0] + self.out(attended))
+
+    def attention(self, x: Tensor, pictures: int, queries: int | None = None) -> Tensor:
+        """What the first `queries` tokens of each picture gather from all of it. (T, D) -> (B * queries, D)"""
+        qkv = self.qkv(x).view(pictures, -1, 3, self.heads, HEAD_WIDTH)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, 64) each
+        gathered = F.scaled_dot_product_attention(q[:, :, :queries], k, v)  # (B, H, queries, 64)
+        return gathered.transpose(1, 2).reshape(-1, x.shape[1])
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Adds to x, in place, what the perceptron makes of it. (T, D) -> (T, D)"""
+        hidden = F.silu(self.fc(self.ln_2(x)), inplace=True)  # (T, 4D); silu(1.702 h) = 1.702 QuickGELU(h)
+        return x.add_(self.proj(hidden), alpha=1 / GELU)  # proj's stored bias is 1.702 times OpenAI's
+
+
+class LayerNorm:
+    """Over the last dimension."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.weight, self.bias = tensors["weight"], tensors["bias"]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+
+
+# --- From OpenAI's parameters to the file that ImageTower reads ------------------------------------------------------
+
+KINDS = ("weight", "bias")
+LINEARS = {"qkv": "attn.in_proj_", "out": "attn.out_proj.", "fc": "mlp.c_fc.", "proj": "mlp.c_proj."}
+
+
+def image_tower_store(state: Mapping[str, Tensor], shape: Shape, precision: str) -> Iterator[tuple[str, Tensor]]:
+    """OpenAI's parameters, without their `visual.` -> (name, tensor) pairs of the file, a few at a time."""
+    yield from ends_store(state, precision)
+    for layer in range(shape.layers):
+        yield from block_store(layer, block_tensors(state, layer), precision)
+
+
+def end_precision(precision: str) -> str:
+    """Beside int8 blocks the first and the last layer stay float16: two of 50, whose rounding would weigh most."""
+    return "fp16" if precision == "int8" else precision
+
+
+def ends_store(state: Mapping[str, Tensor], precision: str) -> Iterator[tuple[str, Tensor]]:
+    """What comes before and after the blocks."""
+    for name, tensor in stem_tensors(state, end_precision(precision)).items():
+        yield f"stem.{name}", tensor
+    yield "ln_post.weight", state["ln_post.weight"].float()
+    yield "ln_post.bias", state["ln_post.bias"].float()
+    for name, tensor in linear_store(end_precision(precision), state["proj"].t()).items():
+        yield f"embedding.{name}", tensor
+
+
+def stem_tensors(state: Mapping[str, Tensor], precision: str) -> dict[str, Tensor]:
+    """By the names that Stem reads."""
+    positions = state["positional_embedding"].float()  # (L, D)
+    patch = state["conv1.weight"].flatten(1)  # (D, 3 * patch * patch)
+    stored = linear_store(precision, patch)
+    return {
+        **{f"patch.{kind}": tensor for kind, tensor in stored.items()},
+        "class_token": state["class_embedding"].float() + positions[0],
+        "positions": positions[1:],
+        "ln_pre.weight": state["ln_pre.weight"].float(),
+        "ln_pre.bias": state["ln_pre.bias"].float(),
+    }
+
+
+def block_tensors(state: Mapping[str, Tensor], layer: int) -> dict[str, Tensor]:
+    """One block's parameters by our names, in float32."""
+    source = f"transformer.resblocks.{layer}."
+    tensors = {f"{n}.{kind}": state[f"{source}{n}.{kind}"].float() for n in ("ln_1", "ln_2") for kind in KINDS}
+    for name, theirs in LINEARS.items():
+        tensors |= {f"{name}.{kind}": state[f"{source}{theirs}{kind}"].float() for kind in KINDS}
+    tensors["proj.bias"] = tensors["proj.bias"] * GELU  # see Block.mlp
+    return tensors
+
+
+def block_store(layer: int, tensors: Mapping[str, Tensor], precision: str) -> Iterator[tuple[str, Tensor]]:
+    """One block's part of the file."""
+    for name in ("ln_1", "ln_2"):
+        for kind in KINDS:
+            yield f"blocks.{layer}.{name}.{kind}", tensors[f"{name}.{kind}"]
+    for name in LINEARS:
+        stored = linear_store(precision, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+        yield from ((f"blocks.{layer}.{name}.{kind}", tensor) for kind, tensor in stored.items())
+
+
+def embed_with_openais_weights(state: Mapping[str, Tensor], shape: Shape, pixels: Tensor) -> Tensor:
+    """What float32 makes of some pictures, a block in memory at a time: the reference for what is converted."""
+    pictures, x = len(pixels), Stem(stem_tensors(state, "fp32"), shape.patch, "float32")(pixels)
+    for layer in range(shape.layers):
+        x = Block(block_tensors(state, layer), shape.heads, "float32")(x, pictures)
+    last = x.view(pictures, -1, shape.width)[:, 0]
+    norm = LayerNorm({kind: state[f"ln_post.{kind}"].float() for kind in KINDS})
+    return F.linear(norm(last), state["proj"].float().t())

@@ -20,7 +20,7 @@ class PrepareModelTests(SimpleTestCase):
         self.addCleanup(directory.cleanup)
         self.model_dir = Path(directory.name) / "model"
         settings = override_settings(
-            CLIP_MODEL=str(checkpoints.checkpoint("tiny")), CLIP_MODEL_DIR=self.model_dir, CLIP_PRECISION="fp32"
+            CLIP_MODEL=str(checkpoints.checkpoint("tiny")), CLIP_MODEL_DIR=self.model_dir, CLIP_THREADS=1
         )
         settings.enable()
         self.addCleanup(settings.disable)
@@ -31,7 +31,7 @@ class PrepareModelTests(SimpleTestCase):
         return output.getvalue()
 
     def test_it_makes_a_checkpoint_ready_to_answer(self):
-        self.assertIn("tiny is ready (fp32)", self.prepare())
+        self.assertIn("tiny is ready (int8)", self.prepare())
         engine = load_engine(engine_config())
         answer = engine.classify(photo("coffee.png"))
         self.assertEqual([ranked.rank for ranked in answer.predictions], [1, 2, 3, 4, 5])
