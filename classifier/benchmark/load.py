@@ -94,7 +94,7 @@ def upload_many(
     end = time.monotonic() + (seconds or 3600)
 
     def visit() -> None:
-        client = Client(server.port)
+        client = server.client()
         bodies: dict[int, tuple[bytes, dict[str, str]]] = {}
         while time.monotonic() < end:
             with lock:
@@ -181,7 +181,7 @@ def server_benchmark(*, environment: dict[str, str], uploads: int = 100) -> Iter
         with server:
             yield "start to port bound", f"{server.wait('/healthz'):.1f} s"
             yield "start to /readyz", f"{server.wait():.1f} s"
-            answer = Client(server.port).upload(pictures[0])
+            answer = server.client().upload(pictures[0])
             if answer.status != 302:
                 raise RuntimeError(f"An upload was answered {answer.status}:\n{server.log[-2000:]}")
             yield "start to first prediction", f"{time.monotonic() - server.started:.1f} s"

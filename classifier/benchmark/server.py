@@ -61,11 +61,13 @@ class Server:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def start(self, prefix: list[str] | None = None) -> None:
-        """Start it; `prefix` is put before the command, e.g. to put it into a cgroup."""
+    def command(self) -> list[str]:
+        return procfile_command()
+
+    def start(self) -> None:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [*(prefix or []), *procfile_command()],
+            self.command(),
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -119,7 +121,10 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
     def get(self, path: str, timeout: float = 30) -> Answer:
-        return Client(self.port, timeout).get(path)
+        return self.client(timeout).get(path)
+
+    def client(self, timeout: float = 30) -> Client:
+        return Client(self.port, timeout, router="DYNO" in self.environment)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class Client:
 
     port: int
     timeout: float = 30  # seconds
+    router: bool = False  # say what Heroku's router says: that the visitor came by HTTPS
     cookies: dict[str, str] = field(default_factory=dict)
     _token: str = ""
 
@@ -148,7 +154,10 @@ class Client:
         started = time.perf_counter()
         try:
             cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-            connection.request(method, path, body, {**({"Cookie": cookie} if cookie else {}), **(headers or {})})
+            sent = {"Cookie": cookie} if cookie else {}
+            if self.router:
+                sent |= {"X-Forwarded-Proto": "https", "Host": "clip.example", "Origin": "https://clip.example"}
+            connection.request(method, path, body, sent | (headers or {}))
             response = connection.getresponse()
             read = response.read()
             for value in response.headers.get_all("Set-Cookie", []):
