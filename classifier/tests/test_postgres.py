@@ -1,0 +1,87 @@
+"""A bounded number of connections for all threads."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from unittest import skipUnless
+
+from django.db import OperationalError, connection
+from django.test import TransactionTestCase
+
+from heroku_clip.postgres.base import ConnectionPool, DatabaseWrapper
+
+
+def sessions() -> int:
+    """How many connections the server has to this database, this one included."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return cursor.fetchone()[0]
+
+
+@skipUnless(connection.vendor == "postgresql", "SQLite has no connections to share")
+class ConnectionPoolTests(TransactionTestCase):
+    def setUp(self):
+        connection.close()
+        self.pool = ConnectionPool(size=3, timeout=5)
+        connection.shared.close_idle()
+        pools = {**DatabaseWrapper._pools, "default": self.pool}
+        before, DatabaseWrapper._pools = DatabaseWrapper._pools, pools
+        self.addCleanup(setattr, DatabaseWrapper, "_pools", before)
+        self.addCleanup(connection.close)
+        self.addCleanup(self.pool.close_idle)
+
+    def ask(self, _: int = 0, seconds: float = 0.02) -> int:
+        """What a thread of the server does: ask, and give the connection back."""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid(), pg_sleep(%s)", [seconds])
+                return cursor.fetchone()[0]
+        finally:
+            connection.close()
+
+    def test_threads_share_a_few_connections(self):
+        with ThreadPoolExecutor(12) as pool:
+            backends = set(pool.map(self.ask, range(60)))
+        self.assertLessEqual(len(backends), 3)
+
+    def test_one_thread_after_another_uses_one_connection(self):
+        self.assertEqual(len({self.ask() for _ in range(5)}), 1)
+
+    def test_waiting_for_a_connection_ends(self):
+        self.pool.timeout = 0.1
+        busy = [threading.Thread(target=self.ask, args=(0, 1)) for _ in range(3)]
+        for thread in busy:
+            thread.start()
+        time.sleep(0.3)
+        with self.assertRaisesMessage(OperationalError, "all 3 connections were in use for 0.1 seconds"):
+            connection.ensure_connection()
+        for thread in busy:
+            thread.join()
+        self.assertTrue(self.ask())
+
+    def test_connections_that_the_server_closed_are_noticed(self):
+        with ThreadPoolExecutor(3) as pool:
+            before = set(pool.map(self.ask, range(6)))
+        for backend in before:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s) WHERE %s <> pg_backend_pid()", [backend, backend])
+        connection.close()
+        time.sleep(0.2)
+        for _ in range(5):
+            self.ask()
+
+    def test_an_open_transaction_is_not_handed_on(self):
+        connection.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE never (n int)")
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('never')")
+            self.assertEqual(cursor.fetchone(), (None,))
+        self.assertTrue(connection.get_autocommit())
+
+    def test_what_nobody_needs_is_closed(self):
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(self.ask, range(6)))
+        self.pool.close_idle()
+        self.assertEqual(sessions(), 1)
