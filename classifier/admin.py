@@ -27,6 +27,7 @@ from .admin_summary import summary_make
 from .models import Classification, Upload
 
 RUNS_SHOWN = 20  # newest runs on an upload's page
+PREDICTIONS_SHOWN = 10  # of a run; one with labels of its own keeps up to a hundred
 BREAK = mark_safe("<br>")
 
 admin.site.site_header = admin.site.site_title = "Heroku CLIP"
@@ -66,8 +67,11 @@ class ClassificationInline(admin.TabularInline):
     def predicted(self, run: Classification) -> str:
         if run.status != run.Status.DONE:
             return run.reason or "-"
-        rows = ((p.rank, p.label, f"{p.percent:.1f}", _cosine(p.similarity)) for p in run.predictions.all())
-        return format_html_join(BREAK, "{}. <strong>{}</strong> {} %{}", rows)
+        found = list(run.predictions.all())
+        rows = ((p.rank, p.label, f"{p.percent:.1f}", _cosine(p.similarity)) for p in found[:PREDICTIONS_SHOWN])
+        shown = format_html_join(BREAK, "{}. <strong>{}</strong> {} %{}", rows)
+        left = len(found) - PREDICTIONS_SHOWN
+        return format_html("{}{}and {} more", shown, BREAK, left) if left > 0 else shown
 
     @admin.display(description="seconds")
     def seconds(self, run: Classification) -> str:

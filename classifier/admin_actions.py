@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from . import services
 from .admin_bounds import BoundedPaginator, count_bounded
-from .errors import Busy, ClassifierError, ModelError
+from .errors import Busy, ClassifierError, ModelUnavailable
 from .exports import records_csv
+from .heads import choice_of_run
 from .models import Upload
 
 CLASSIFY_SECONDS = 20  # after which no further one is begun: Heroku's router gives up at 30
@@ -24,7 +25,7 @@ DELETE_LIMIT = 1000  # uploads at a time
 
 @admin.action(description="Classify selected uploads again", permissions=["classify"])
 def classify_again(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]) -> None:
-    """As many as fit into one request; says what became of them and how many were not reached."""
+    """As many as fit into one request, each with the labels of its newest run; says what became of them."""
     deadline = time.monotonic() + CLASSIFY_SECONDS
     selected = BoundedPaginator(queryset, per_page=1).count
     outcomes, stopped = Counter(), f"no more than {CLASSIFY_LIMIT} are in one go."
@@ -33,9 +34,10 @@ def classify_again(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset:
             stopped = f"the {CLASSIFY_SECONDS} seconds of one go are over."
             break
         try:
-            run = services.upload_classify(upload=Upload.objects.get(pk=key))
+            upload = Upload.objects.select_related("latest__saved_set").get(pk=key)
+            run = services.upload_classify(upload=upload, choice=choice_of_run(upload.latest))
             outcomes[run.reason if run.status == run.Status.FAILED else ""] += 1
-        except (ModelError, Busy) as error:  # the next would fare no better
+        except (ModelUnavailable, Busy) as error:  # the next would fare no better
             stopped = str(error)
             break
         except (ClassifierError, Upload.DoesNotExist) as error:

@@ -28,6 +28,7 @@ from .models import LabelHead, LabelSet
 
 if TYPE_CHECKING:
     from .engine import Engine, Head
+    from .models import Classification
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,18 @@ def choice_of_labels(labels: tuple[str, ...], templates: tuple[str, ...]) -> Cho
 
 def choice_of_set(label_set: LabelSet) -> Choice:
     return Choice(label_set.name, templates=tuple(label_set.template_list), saved_set=label_set)
+
+
+def choice_of_run(run: Classification | None) -> Choice:
+    """What a run was ranked against, to do it again. ImageNet's where that is not known any more: the set was deleted,
+    or the run failed and left no predictions to read its labels from."""
+    if run is None or run.label_set == IMAGENET:
+        return IMAGENET_CHOICE
+    if run.saved_set is not None:
+        return choice_of_set(run.saved_set)
+    labels = tuple(prediction.label for prediction in run.predictions.all())
+    known = run.label_set == CUSTOM and labels
+    return choice_of_labels(labels, tuple(run.templates.splitlines())) if known else IMAGENET_CHOICE
 
 
 def head_obtain(loaded: Engine, choice: Choice, compute: admission.Slot) -> Head | None:
