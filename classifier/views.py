@@ -30,6 +30,7 @@ from .errors import ClassifierError, ModelError
 from .exports import records_csv, records_json
 from .fit import fits_well
 from .forms import FeedbackForm, UploadForm
+from .labels import IMAGENET
 from .models import Classification, Upload, UploadQuerySet
 from .paging import page_of
 from .ratelimits import rate_limit_check
@@ -142,16 +143,17 @@ def upload_page(
         "state": state,
         "predictions": predictions,
         "top": top,
+        "imagenet": run is None or run.label_set == IMAGENET,
         "heading": top.label if top else "Result",
         "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
-        "crop": {"pixels": seen.pixels, **crop.crop_paths(seen, upload.width, upload.height)},
+        "crop": crop.crop_paths(seen, upload.width, upload.height),
         "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
         "record_json": json.dumps(record, indent=2, ensure_ascii=False),
         "share_url": request.build_absolute_uri(upload.get_absolute_url()),
         "may_change": changeable,
         "feedback": getattr(upload, "feedback", None),
     }
-    if top and changeable and run.label_set == "imagenet":
+    if top and changeable and run.label_set == IMAGENET:
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
     response = render(request, "upload.html", context, status=status)
@@ -296,9 +298,7 @@ def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
 def about(request: HttpRequest) -> HttpResponse:
     """What CLIP is for, what this server runs, what is stored."""
     info = services.model_info()
-    check = info.manifest.get("self_check", {}) if info else {}
-    facts = {name.replace("_", " "): value for name, value in check.items() if not isinstance(value, dict | list)}
-    return render(request, "about.html", {"info": info, "self_check": facts})
+    return render(request, "about.html", {"info": info, "check": info.manifest.get("self_check") if info else None})
 
 
 @require_GET

@@ -114,6 +114,12 @@ class UploadTests(BrowserTestCase):
         expect(self.page.get_by_text("Only 12 pictures go at a time; 2 were left out.")).to_be_visible()
         expect(self.page.locator("#queue li.failed")).to_have_count(12)
 
+    def test_a_file_over_the_limit_is_not_sent(self):
+        with self.settings(MAX_UPLOAD_MB=0.001):
+            self.page.goto("/")
+        self.page.set_input_files("#image", {**BAD, "buffer": bytes(2_000)})
+        expect(self.page.locator(".state")).to_contain_text("the limit is 0.001 MB.")
+
     def test_a_large_photo_is_scaled_and_stays_upright(self):
         photo = large_photo()
         self.page.goto("/")

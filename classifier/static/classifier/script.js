@@ -83,7 +83,10 @@ class Item {
     Object.assign(this, { image: part("img"), state: part(".state"), bar: part("progress"), link: part("a"), again: part("button") });
     part(".name").textContent = file.name;
     this.bar.setAttribute("aria-label", `Progress of ${file.name}`);
-    this.image.onload = () => { this.image.hidden = false; };
+    this.image.onload = () => {
+      this.image.hidden = false;
+      URL.revokeObjectURL(this.image.src);
+    };
     this.image.src = URL.createObjectURL(file);
     this.show("Waiting");
     byId("queue").append(this.element);
@@ -170,6 +173,11 @@ class Uploader {
   async send(item) {
     item.show("Preparing", null);
     const file = await smaller(item.file);
+    const limit = Number(this.form.dataset.maxMb);
+    if (file.size > 1e6 * limit) {
+      // The server would say so, too, but only once it had all of it.
+      return item.fail(`This file is ${(file.size / 1e6).toFixed(1)} MB; the limit is ${limit} MB.`);
+    }
     for (let tries = 1; ; tries += 1) {
       item.show("Uploading", 0);
       const answer = await post(this.form, file, (share) => {
