@@ -71,13 +71,14 @@ def home(request: HttpRequest) -> HttpResponse:
     """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
     if request.method != "POST":
         return home_page(request, UploadForm(), HTTPStatus.OK)
+    owner = owner_key(request, create=True)  # the script sends the empty form to get it before it sends pictures
     form = UploadForm(request.POST, example_file(request) or request.FILES)
     error = upload = None
     if form.is_valid():
         file = form.cleaned_data["image"]
         try:
             rate_limit_check(request)
-            upload = services.upload_create(file=file, name=file.name, owner=owner_key(request, create=True))
+            upload = services.upload_create(file=file, name=file.name, owner=owner)
         except ClassifierError as raised:
             error = raised
             form.add_error("image", str(error))

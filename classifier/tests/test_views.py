@@ -165,6 +165,12 @@ class ClassifyTests(TestCase):
     def test_too_many_pixels(self):
         self.assert_refused(photo("coffee.png"), "megapixels", 422)
 
+    def test_the_empty_form_already_marks_the_visitor(self):
+        self.send(None, accept="application/json")
+        owner = self.client.session["owner"]
+        self.send(photo("coffee.png"))
+        self.assertEqual(Upload.objects.get().owner, owner)
+
     def test_an_error_stands_at_the_field(self):
         response = self.send(None)
         self.assertContains(response, 'aria-describedby="image-note image-error" aria-invalid="true"', status_code=422)

@@ -125,8 +125,17 @@ class Uploader {
     this.items = [];
     this.waiting = [];
     this.running = 0;
-    // The first answer brings the cookie that marks pictures as this visitor's; until then only one is sent.
-    this.known = form.dataset.session === "1";
+    this.known = form.dataset.known === "1" ? Promise.resolve() : null;
+  }
+
+  // Pictures sent side by side by a newcomer would each bring a cookie of their own, and the last one would win. So the
+  // empty form goes first: its answer brings the cookie that marks all of them as this visitor's.
+  greet() {
+    this.known ??= fetch(this.form.action, {
+      method: "POST",
+      headers: { Accept: "application/json", "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value },
+    }).catch(() => { this.known = null; });
+    return this.known;
   }
 
   add(files) {
@@ -143,7 +152,7 @@ class Uploader {
     byId("queue").classList.toggle("single", this.items.length === 1);
     if (taken.length) say(taken.length === 1 ? `Sending ${taken[0].name}` : `Sending ${taken.length} pictures`);
     if (taken.length) byId("queue").scrollIntoView({ block: "nearest" });
-    this.next();
+    this.greet().then(() => this.next());
   }
 
   problem(text) {
@@ -157,11 +166,11 @@ class Uploader {
     item.again.hidden = true;
     item.show("Waiting");
     this.waiting.push(item);
-    this.next();
+    this.greet().then(() => this.next());
   }
 
   next() {
-    while (this.waiting.length && this.running < (this.known ? AT_ONCE : 1)) {
+    while (this.waiting.length && this.running < AT_ONCE) {
       this.running += 1;
       this.send(this.waiting.shift()).finally(() => {
         this.running -= 1;
@@ -184,7 +193,6 @@ class Uploader {
         if (share < 1) item.show(`Uploading ${Math.floor(100 * share)} %`, share);
         else item.show("Classifying", null);
       });
-      if (answer.status > 0 && answer.status < 500) this.known = true;
       if (answer.status === 201) return this.finish(item, answer.body);
       if (![429, 503].includes(answer.status) || tries === TRIES) {
         return item.fail(reason(answer), answer.status === 0 || answer.status === 429 || answer.status >= 500);
