@@ -5,7 +5,7 @@ import torch
 from django.test import SimpleTestCase
 
 from classifier.engine.checkpoint import checkpoint_open
-from classifier.engine.image_tower import ImageTower, image_tower_convert
+from classifier.engine.image_tower import ImageTower, image_tower_store
 from classifier.engine.imagenet import imagenet_templates
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
@@ -24,7 +24,8 @@ class TinyClipTests(SimpleTestCase):
     def setUpClass(cls):
         super().setUpClass()
         opened = checkpoint_open(tiny_clip.checkpoint_path())
-        cls.images = ImageTower(image_tower_convert(opened.image_state(), opened.shape, "fp32"), opened.shape, "fp32")
+        weights = dict(image_tower_store(opened.image_state(), opened.shape, "fp32"))
+        cls.images = ImageTower(weights, opened.shape, "fp32")
         cls.texts = TextTower(opened.text_state())
         cls.tokenizer = Tokenizer()
 
