@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from classifier import services
 from classifier.errors import Busy
 from classifier.models import Feedback, Upload
-from classifier.views import PAGE_SIZE
+from classifier.views_history import PAGE_SIZE
 
 from .browser import DESKTOP, PHONE, BrowserTestCase
 from .test_views import LABELS, PHOTOS, end_run, make_run

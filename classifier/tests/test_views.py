@@ -23,7 +23,7 @@ from classifier.engine import ModelInfo
 from classifier.errors import Busy, ModelUnavailable
 from classifier.images import picture_to_jpeg
 from classifier.models import Classification, Feedback, Prediction, Upload
-from classifier.views import PAGE_SIZE
+from classifier.views_history import PAGE_SIZE
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
