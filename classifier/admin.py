@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 
 from . import (
     admin_keys,  # noqa: F401  (registers API keys)
+    admin_label_sets,  # noqa: F401  (registers label sets)
     services,
 )
 from .admin_actions import classify_again, delete_selected, export_csv

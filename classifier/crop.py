@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 
-# Pixels that each model reads, where it is not 224 (clip.available_models(), the "visual.input_resolution" of each).
+# Pixels that OpenAI's models read, where it is not 224: visual.input_resolution of each checkpoint. For one's own
+# checkpoints 224 stands in, which moves the outline by less than a pixel of what they read.
 RESOLUTIONS = {"RN50x4": 288, "RN50x16": 384, "RN50x64": 448, "ViT-L/14@336px": 336}
 STANDIN_SHORTER = 256  # pixels: EfficientNet-Lite0 scales to this and cuts 224 out of the middle
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square at (left, top), in pixels of the upright picture; `pixels` is its side once scaled for the model."""
+    """A square in pixels of the upright picture; width and height differ by rounding at most."""
 
     left: float
     top: float
     width: float
     height: float
-    pixels: int
 
 
 def crop_seen(width: int, height: int, model: str) -> Crop:
@@ -26,7 +26,7 @@ def crop_seen(width: int, height: int, model: str) -> Crop:
     across, down = (shorter, longer) if width <= height else (longer, shorter)
     x, y = width / across, height / down  # pixels of the picture per pixel of the resized one
     left, top = round((across - side) / 2), round((down - side) / 2)
-    return Crop(left * x, top * y, side * x, side * y, side)
+    return Crop(left * x, top * y, side * x, side * y)
 
 
 def crop_paths(crop: Crop, width: int, height: int) -> dict[str, str]:

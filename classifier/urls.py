@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views
+from . import views, views_history
 from .api.v1 import api
 
 urlpatterns = [
@@ -13,10 +13,10 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/classify", views.upload_classify, name="upload_classify"),
     path("uploads/<uuid:upload_id>/feedback", views.upload_feedback, name="upload_feedback"),
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
-    path("history/", views.history, name="history"),
-    path("history/delete", views.history_delete, name="history_delete"),
-    path("history/export.json", views.history_export, {"format": "json"}, name="history_json"),
-    path("history/export.csv", views.history_export, {"format": "csv"}, name="history_csv"),
+    path("history/", views_history.history, name="history"),
+    path("history/delete", views_history.history_delete, name="history_delete"),
+    path("history/export.json", views_history.history_export, {"format": "json"}, name="history_json"),
+    path("history/export.csv", views_history.history_export, {"format": "csv"}, name="history_csv"),
     path("about/", views.about, name="about"),
     path("api/v1/", api.urls),
     path("healthz", views.healthz, name="healthz"),

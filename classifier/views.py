@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -12,10 +11,8 @@ from django.contrib import messages
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date, parse_etags, quote_etag
@@ -27,18 +24,15 @@ from .api.problems import problem_response
 from .api.schemas import record_of
 from .engine.imagenet import imagenet, imagenet_labels
 from .errors import ClassifierError, ModelError
-from .exports import records_csv, records_json
 from .fit import fits_well
 from .forms import FeedbackForm, UploadForm
+from .labels import IMAGENET
 from .models import Classification, Upload, UploadQuerySet
-from .paging import page_of
 from .ratelimits import rate_limit_check
 from .runs import RUN_SECONDS
 
-PAGE_SIZE = 24  # pictures on a page of the history
 RECENT = 6  # pictures on the home page
 EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
-CHUNK = 200  # uploads read at a time by an export
 RELOAD_SECONDS = 3  # of a page that waits for its run
 
 
@@ -70,13 +64,14 @@ def home(request: HttpRequest) -> HttpResponse:
     """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
     if request.method != "POST":
         return home_page(request, UploadForm(), HTTPStatus.OK)
+    owner = owner_key(request, create=True)  # the script sends the empty form to get it before it sends pictures
     form = UploadForm(request.POST, example_file(request) or request.FILES)
     error = upload = None
     if form.is_valid():
         file = form.cleaned_data["image"]
         try:
             rate_limit_check(request)
-            upload = services.upload_create(file=file, name=file.name, owner=owner_key(request, create=True))
+            upload = services.upload_create(file=file, name=file.name, owner=owner)
         except ClassifierError as raised:
             error = raised
             form.add_error("image", str(error))
@@ -142,16 +137,17 @@ def upload_page(
         "state": state,
         "predictions": predictions,
         "top": top,
+        "imagenet": run is None or run.label_set == IMAGENET,
         "heading": top.label if top else "Result",
         "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
-        "crop": {"pixels": seen.pixels, **crop.crop_paths(seen, upload.width, upload.height)},
+        "crop": crop.crop_paths(seen, upload.width, upload.height),
         "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
         "record_json": json.dumps(record, indent=2, ensure_ascii=False),
         "share_url": request.build_absolute_uri(upload.get_absolute_url()),
         "may_change": changeable,
         "feedback": getattr(upload, "feedback", None),
     }
-    if top and changeable and run.label_set == "imagenet":
+    if top and changeable and run.label_set == IMAGENET:
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
     response = render(request, "upload.html", context, status=status)
@@ -235,60 +231,6 @@ def upload_delete(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     )
 
 
-# --- History -----------------------------------------------------------------------------------------------------
-
-
-@require_safe
-def history(request: HttpRequest) -> HttpResponse:
-    """The visitor's own uploads, newest first."""
-    mine, label = Upload.objects.of_owner(owner_key(request)), request.GET.get("label", "")
-    page = page_of(
-        mine.filter(top_label=label) if label else mine,
-        before=request.GET.get("before", ""),
-        after=request.GET.get("after", ""),
-        size=PAGE_SIZE,
-        label=label,
-    )
-    labels = mine.exclude(top_label="").values("top_label").order_by("top_label").annotate(count=Count("pk"))
-    return render(request, "history.html", {"page": page, "label": label, "labels": labels})
-
-
-@require_POST
-def history_delete(request: HttpRequest) -> HttpResponse:
-    """Delete what was ticked among the visitor's own, once that is confirmed."""
-    chosen = Upload.objects.of_owner(owner_key(request)).filter(pk__in=uuids(request.POST.getlist("upload")))
-    if request.POST.get("confirmed"):
-        count = services.uploads_delete(uploads=chosen)
-        messages.success(request, f"{count} pictures are deleted." if count != 1 else "The picture is deleted.")
-        return redirect("history")
-    uploads = list(chosen)
-    if not uploads:
-        messages.warning(request, "Tick the pictures to delete first.")
-        return redirect("history")
-    context = {"uploads": uploads, "several": True, "action": request.path, "back": reverse("history")}
-    return render(request, "upload_delete.html", context)
-
-
-def uuids(texts: list[str]) -> Iterator[UUID]:
-    """Those of the first page's worth of texts that are UUIDs."""
-    for text in texts[:PAGE_SIZE]:
-        try:
-            yield UUID(text)
-        except ValueError:
-            continue
-
-
-@require_safe
-def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
-    """All of the visitor's own uploads, sent while they are read."""
-    uploads = Upload.objects.of_owner(owner_key(request)).with_latest().select_related("feedback")
-    lines = {"json": records_json, "csv": records_csv}[format](uploads.iterator(CHUNK), request)
-    content_type = {"json": "application/json", "csv": "text/csv; charset=utf-8"}[format]
-    response = StreamingHttpResponse(lines, content_type=content_type)
-    response["Content-Disposition"] = f'attachment; filename="pictures.{format}"'
-    return response
-
-
 # --- The rest ----------------------------------------------------------------------------------------------------
 
 
@@ -296,9 +238,7 @@ def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
 def about(request: HttpRequest) -> HttpResponse:
     """What CLIP is for, what this server runs, what is stored."""
     info = services.model_info()
-    check = info.manifest.get("self_check", {}) if info else {}
-    facts = {name.replace("_", " "): value for name, value in check.items() if not isinstance(value, dict | list)}
-    return render(request, "about.html", {"info": info, "self_check": facts})
+    return render(request, "about.html", {"info": info, "check": info.manifest.get("self_check") if info else None})
 
 
 @require_GET

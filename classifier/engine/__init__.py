@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from classifier.engine.checkpoint import Progress
 
-# torch's OpenMP threads wait for each other by spinning, for milliseconds. Where processes share cores that starves the
-# very threads they wait for: one inference took 60 ms with little spinning, seconds with the default. libgomp reads this
-# when torch is imported. https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
+# torch's OpenMP threads wait for each other by spinning, for milliseconds. Where processes share cores that starves
+# the very threads they wait for: one inference took 60 ms with little spinning, seconds with the default. libgomp reads
+# this when torch is imported. https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
 os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")

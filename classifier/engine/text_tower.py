@@ -10,38 +10,30 @@ Shapes: N nodes of a chunk, D width, H heads, d = D / H = 64, E ends of texts, P
 attends to A + R keys: the ancestors of its first node, then the block itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from classifier.engine.linear import Linear, kernel_of, linear_load, linear_store
 from classifier.engine.prefix_tree import Chunk
+from classifier.engine.weights_file import WeightsFile
 
-Linear = Callable[[Tensor], Tensor]  # (N, in) -> (N, out), float32
 HEAD_WIDTH = 64  # CLIP's heads are all 64 wide: clip/model.py, build_model
-
-
-def text_linear(weight: Tensor, bias: Tensor) -> Linear:
-    """A linear layer. Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32."""
-    bias = bias.float()
-    if weight.dtype == torch.float16 and "fbgemm" in torch.backends.quantized.supported_engines:
-        packed = torch.ops.quantized.linear_prepack_fp16(weight.float(), bias)
-        return lambda x: torch.ops.quantized.linear_dynamic_fp16(x, packed)
-    weight = weight.float()
-    return lambda x: F.linear(x, weight, bias)
+GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 
 
 class Block:
     """One residual attention block (clip/model.py, ResidualAttentionBlock)."""
 
-    def __init__(self, state: Mapping[str, Tensor], name: str, linear: Callable[[Tensor, Tensor], Linear]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], name: str) -> None:
         self.ln_1 = _layer_norm(state, f"{name}.ln_1")
-        self.qkv = linear(state[f"{name}.attn.in_proj_weight"], state[f"{name}.attn.in_proj_bias"])
-        self.out = linear(state[f"{name}.attn.out_proj.weight"], state[f"{name}.attn.out_proj.bias"])
+        self.qkv = _linear(state, f"{name}.attn.in_proj_")
+        self.out = _linear(state, f"{name}.attn.out_proj.")
         self.ln_2 = _layer_norm(state, f"{name}.ln_2")
-        self.fc = linear(state[f"{name}.mlp.c_fc.weight"], state[f"{name}.mlp.c_fc.bias"])
-        self.proj = linear(state[f"{name}.mlp.c_proj.weight"], 1.702 * state[f"{name}.mlp.c_proj.bias"].float())
+        self.fc = _linear(state, f"{name}.mlp.c_fc.", gain=GELU)
+        self.proj = _linear(state, f"{name}.mlp.c_proj.", bias_gain=GELU)
 
     def attend(self, x: Tensor, chunk: "_Indices", carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """What each node gathers from its ancestors and itself, (N, D), and the keys and values to carry on."""
@@ -66,29 +58,34 @@ class Block:
     def finish(self, x: Tensor, gathered: Tensor) -> Tensor:
         """Add the attention's and the MLP's contribution to the residual stream, (N, D)."""
         x = self.out(gathered).add_(x)
-        # QuickGELU(h) = h * sigmoid(1.702 h) = silu(1.702 h) / 1.702, and silu is a single pass over memory. Where to
-        # divide by 1.702: in the sum, which costs nothing. The bias was multiplied beforehand.
-        hidden = self.fc(self.ln_2(x)).mul_(1.702)  # (N, 4D)
-        return x.add_(self.proj(F.silu(hidden, inplace=True)), alpha=1 / 1.702)
+        hidden = F.silu(self.fc(self.ln_2(x)), inplace=True)  # (N, 4D); silu(1.702 h) = 1.702 QuickGELU(h)
+        return x.add_(self.proj(hidden), alpha=1 / GELU)  # the bias of proj was multiplied at loading
 
 
 class TextTower:
     """The text tower of a CLIP checkpoint: `state` holds OpenAI's parameters under OpenAI's names.
 
-    `linear` makes the linear layers from a weight (out, in) and a bias (out,). `token_embedding.weight` is kept as it
-    is given, in its own dtype and, where it is memory-mapped, on disk: only the rows of the tokens in use are read.
+    Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32. The token embedding stays
+    where it is, which may be a mapped file: only the rows of the tokens in use are read.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], linear: Callable[[Tensor, Tensor], Linear] = text_linear) -> None:
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self.state = state
+        self.positional_embedding = state["positional_embedding"].float().clone()  # (77, D)
         prefix = "transformer.resblocks."
-        layers = 1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))
-        self.token_embedding = state["token_embedding.weight"]  # (vocabulary, D)
-        self.positional_embedding = state["positional_embedding"].float()  # (77, D)
-        self.blocks = [Block(state, f"{prefix}{layer}", linear) for layer in range(layers)]
+        self.blocks = []
+        for layer in range(1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))):
+            self.blocks.append(Block(state, f"{prefix}{layer}"))
+            self.forget()
         self.ln_final = _layer_norm(state, "ln_final")
-        self.text_projection = state["text_projection"].float()  # (D, P)
+        self.text_projection = state["text_projection"].float().clone()  # (D, P)
         self.context_length, self.width = self.positional_embedding.shape
         self.dim = self.text_projection.shape[1]
+
+    def forget(self) -> None:
+        """Give the pages of a mapped file back, which would count as this process's memory."""
+        if isinstance(self.state, WeightsFile):
+            self.state.forget()
 
     @torch.inference_mode()
     def forward(self, chunk: Chunk, carried: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
@@ -98,7 +95,8 @@ class TextTower:
         node's ancestors. None where the tree begins.
         """
         indices = _Indices(chunk)
-        x = self.token_embedding[indices.tokens].float() + self.positional_embedding[indices.positions]  # (N, D)
+        embedding = self.state["token_embedding.weight"]  # (vocabulary, D)
+        x = embedding[indices.tokens].float() + self.positional_embedding[indices.positions]  # (N, D)
         carry = []
         for layer, block in enumerate(self.blocks):
             gathered, kept = block.attend(x, indices, carried[layer] if carried else None)
@@ -123,6 +121,13 @@ class _Indices:
         self.carry = torch.from_numpy(chunk.carry)
 
 
+def _linear(state: Mapping[str, Tensor], name: str, gain: float = 1.0, bias_gain: float = 1.0) -> Linear:
+    """The layer whose weight and bias begin with `name`; its output times `gain`, its bias times `bias_gain`."""
+    weight, bias = state[f"{name}weight"], bias_gain * state[f"{name}bias"].float()
+    precision = "fp16" if weight.dtype == torch.float16 else "fp32"
+    return linear_load(linear_store(precision, weight, bias), kernel_of(precision), gain)
+
+
 def _layer_norm(state: Mapping[str, Tensor], name: str) -> Linear:
-    weight, bias = state[f"{name}.weight"].float(), state[f"{name}.bias"].float()
-    return lambda x: F.layer_norm(x, weight.shape, weight, bias, eps=1e-5)
+    weight, bias = (state[f"{name}.{kind}"].float().clone() for kind in ("weight", "bias"))
+    return lambda x: F.layer_norm(x, weight.shape, weight, bias, 1e-5)

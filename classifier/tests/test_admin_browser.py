@@ -35,6 +35,7 @@ class AdminBrowserTests(BrowserTestCase):
             f"{LIST}?q=cat",
             reverse("admin:classifier_upload_change", args=[upload.pk]),
             reverse("admin:classifier_upload_summary"),
+            reverse("admin:classifier_labelset_add"),
         ]
         for scheme, viewport in [("light", DESKTOP), ("dark", PHONE)]:
             page = self.visitor(color_scheme=scheme, viewport=viewport)

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from classifier import services
 from classifier.errors import Busy
 from classifier.models import Feedback, Upload
-from classifier.views import PAGE_SIZE
+from classifier.views_history import PAGE_SIZE
 
 from .browser import DESKTOP, PHONE, BrowserTestCase
 from .test_views import LABELS, PHOTOS, end_run, make_run
@@ -108,16 +108,38 @@ class UploadTests(BrowserTestCase):
         page.goto("/history/")
         expect(page.locator(".card")).to_have_count(2)  # one visitor sent both, although no cookie was there at first
 
+    def test_one_that_is_stuck_holds_up_no_other(self):
+        """By a newcomer: what was sent side by side is found again in one history."""
+        page, held = self.page, []
+        page.goto("/")
+        page.route("**/", lambda route: held.append(route) if self.first_picture(route, held) else route.continue_())
+        page.set_input_files("#image", [COFFEE, CAT])
+        expect(page.locator("#queue li").nth(1)).to_contain_text("cat")
+        expect(page.locator("#queue li").nth(0)).to_contain_text("Uploading")
+        held[0].continue_()
+        expect(page.locator("#queue li").nth(0)).to_contain_text("espresso")
+        page.goto("/history/")
+        expect(page.locator(".card")).to_have_count(2)
+
+    def first_picture(self, route, held: list) -> bool:
+        return not held and "multipart" in route.request.headers.get("content-type", "")
+
     def test_more_than_twelve(self):
         self.page.goto("/")
         self.page.set_input_files("#image", [BAD] * 14)
         expect(self.page.get_by_text("Only 12 pictures go at a time; 2 were left out.")).to_be_visible()
         expect(self.page.locator("#queue li.failed")).to_have_count(12)
 
+    def test_a_file_over_the_limit_is_not_sent(self):
+        with self.settings(MAX_UPLOAD_MB=0.001):
+            self.page.goto("/")
+        self.page.set_input_files("#image", {**BAD, "buffer": bytes(2_000)})
+        expect(self.page.locator(".state")).to_contain_text("the limit is 0.001 MB.")
+
     def test_a_large_photo_is_scaled_and_stays_upright(self):
         photo = large_photo()
         self.page.goto("/")
-        with self.page.expect_request(lambda request: request.method == "POST") as sent:
+        with self.page.expect_request(lambda request: "multipart" in request.headers.get("content-type", "")) as sent:
             self.page.set_input_files("#image", {"name": "p.jpg", "mimeType": "image/jpeg", "buffer": photo})
         self.page.wait_for_url("**/uploads/*/")
         upload = Upload.objects.get()

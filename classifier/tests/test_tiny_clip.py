@@ -5,7 +5,7 @@ import torch
 from django.test import SimpleTestCase
 
 from classifier.engine.checkpoint import checkpoint_open
-from classifier.engine.image_tower import ImageTower, image_tower_convert
+from classifier.engine.image_tower import ImageTower, image_tower_store
 from classifier.engine.imagenet import imagenet_templates
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
@@ -24,19 +24,22 @@ class TinyClipTests(SimpleTestCase):
     def setUpClass(cls):
         super().setUpClass()
         opened = checkpoint_open(tiny_clip.checkpoint_path())
-        cls.images = ImageTower(image_tower_convert(opened.image_state(), opened.shape, "fp32"), opened.shape, "fp32")
+        cls.towers = {}
+        for precision in ("fp32", "fp16", "int8"):
+            weights = dict(image_tower_store(opened.image_state(), opened.shape, precision))
+            cls.towers[precision] = ImageTower(weights, opened.shape, precision)
         cls.texts = TextTower(opened.text_state())
         cls.tokenizer = Tokenizer()
 
-    def embed(self, pictures):
+    def embed(self, pictures, precision="fp32"):
         pixels = torch.from_numpy(np.stack([picture_to_pixels(p, tiny_clip.SHAPE[1]) for p in pictures]))
         with torch.inference_mode():
-            found = self.images(pixels).numpy()
+            found = self.towers[precision](pixels).numpy()
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
-    def cosines(self, pictures, texts):
+    def cosines(self, pictures, texts, precision="fp32"):
         """(pictures, texts)"""
-        return self.embed(pictures) @ embed_texts(self.texts, self.tokenizer, texts).T
+        return self.embed(pictures, precision) @ embed_texts(self.texts, self.tokenizer, texts).T
 
     def accuracy(self, pairs, each=10):
         """Top-1 of pictures of `pairs` among the labels of all 48."""
@@ -69,11 +72,13 @@ class TinyClipTests(SimpleTestCase):
         images, words = (torch.nn.functional.normalize(x, dim=-1).numpy() for x in (images, words))
         np.testing.assert_allclose(self.cosines(pictures, texts), images @ words.T, atol=1e-5)
 
-    def test_a_red_circle_is_no_blue_square(self):
+    def test_a_red_circle_is_no_blue_square_in_any_precision(self):
         pictures = [draw("red", "circle", seed=SEED + i, size=(320, 240)) for i in range(50)]
-        for texts in (["a red circle", "a blue square"], ["This is a photo of a red circle.", "blue square"]):
-            cosines = self.cosines(pictures, texts)
-            self.assertGreater((cosines[:, 0] - cosines[:, 1]).min(), 0.1)
+        for precision in self.towers:
+            for texts in (["a red circle", "a blue square"], ["This is a photo of a red circle.", "blue square"]):
+                with self.subTest(precision=precision, texts=texts):
+                    cosines = self.cosines(pictures, texts, precision)
+                    self.assertGreater((cosines[:, 0] - cosines[:, 1]).min(), 0.1)
 
     def test_it_knows_pictures_it_never_saw(self):
         self.assertGreater(self.accuracy([pair for pair in PAIRS if pair not in HELD_OUT], each=5), 0.8)

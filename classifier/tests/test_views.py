@@ -19,10 +19,11 @@ from django.utils import timezone
 from PIL import Image
 
 from classifier import services
+from classifier.engine import ModelInfo
 from classifier.errors import Busy, ModelUnavailable
 from classifier.images import picture_to_jpeg
 from classifier.models import Classification, Feedback, Prediction, Upload
-from classifier.views import PAGE_SIZE
+from classifier.views_history import PAGE_SIZE
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
@@ -164,6 +165,12 @@ class ClassifyTests(TestCase):
     def test_too_many_pixels(self):
         self.assert_refused(photo("coffee.png"), "megapixels", 422)
 
+    def test_the_empty_form_already_marks_the_visitor(self):
+        self.send(None, accept="application/json")
+        owner = self.client.session["owner"]
+        self.send(photo("coffee.png"))
+        self.assertEqual(Upload.objects.get().owner, owner)
+
     def test_an_error_stands_at_the_field(self):
         response = self.send(None)
         self.assertContains(response, 'aria-describedby="image-note image-error" aria-invalid="true"', status_code=422)
@@ -252,6 +259,14 @@ class ResultTests(PageTestCase):
         doubtful = make_run(scores=(0.1, 0.05, 0.03, 0.01, 0.01), cosine=0.22)
         self.assertContains(self.client.get(doubtful.get_absolute_url()), "None of the 1000 labels fits well")
         self.assertNotContains(self.client.get(self.address), "fits well")
+
+    def test_other_labels_are_not_called_the_1000(self):
+        upload = make_run(labels=("a red circle", "a blue square"), scores=(0.9, 0.1), cosine=0.12)
+        Classification.objects.filter(pk=upload.latest_id).update(label_set="Shapes")
+        page = self.client.get(upload.get_absolute_url())
+        self.assertContains(page, "None of these labels fits well")
+        self.assertContains(page, "<dd>Shapes</dd>")
+        self.assertNotContains(page, "Pick the right label")  # feedback is about the 1000
 
     def test_whoever_has_the_address_sees_it_and_cannot_change_it(self):
         with self.assertNumQueries(2):
@@ -417,6 +432,13 @@ class AboutTests(TestCase):
             page = self.client.get("/about/")
         self.assertContains(page, services.engine_get().info.weights_sha256)
         self.assertContains(page, "English only")
+
+    def test_it_tells_how_the_self_check_went(self):
+        check = {"pictures": 24, "cosine_mean": 0.99987, "cosine_min": 0.99912, "passed": True}
+        info = ModelInfo("ViT-B/32", "int8", "40d3", 512, 224, False, {"self_check": check})
+        with mock.patch.object(services, "model_info", return_value=info):
+            page = self.client.get("/about/")
+        self.assertContains(page, "passed. On 24 pictures the embeddings have a cosine of 0.9999")
 
     @override_settings(CLIP_MODEL_DIR=Path("/nonexistent"))
     def test_it_says_when_there_is_no_model(self):
