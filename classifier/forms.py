@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 from django import forms
 
+from .label_forms import LabelsForm
+
 ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif"
 
 
-class UploadForm(forms.Form):
-    """Takes one picture; whether it is one is decided where it is decoded."""
+class UploadForm(LabelsForm):
+    """Takes one picture, and the labels for it; whether it is a picture is decided where it is decoded."""
 
     image = forms.FileField(
         label="Picture",

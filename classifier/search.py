@@ -29,8 +29,8 @@ def uploads_similar(*, upload: Upload, owner: str | None, count: int = 12, with_
     With `with_runs` each comes with its newest run. Compared by the model that saw this upload last; empty where none
     has (the stand-in makes no embeddings).
     """
-    row = Embedding.objects.filter(upload=upload).order_by("-id").first()
-    if row is None or owner == "":
+    row = Embedding.objects.filter(upload=upload).order_by("-id").first() if owner != "" else None
+    if row is None:
         return []
     found = nearest.nearest(
         embedding_unpack(row), weights_sha256=row.weights_sha256, owner=owner, count=count, skip=upload.pk

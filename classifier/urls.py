@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import views, views_history
+from . import views, views_history, views_search
 from .api.v1 import api
 
 urlpatterns = [
@@ -13,7 +13,9 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/classify", views.upload_classify, name="upload_classify"),
     path("uploads/<uuid:upload_id>/feedback", views.upload_feedback, name="upload_feedback"),
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
+    path("uploads/<uuid:upload_id>/relabel", views_search.upload_relabel, name="upload_relabel"),
     path("history/", views_history.history, name="history"),
+    path("history/search", views_search.history_search, name="history_search"),
     path("history/delete", views_history.history_delete, name="history_delete"),
     path("history/export.json", views_history.history_export, {"format": "json"}, name="history_json"),
     path("history/export.csv", views_history.history_export, {"format": "csv"}, name="history_csv"),

@@ -23,9 +23,11 @@ from . import crop, services
 from .api.problems import problem_response
 from .api.schemas import record_of
 from .engine.imagenet import imagenet, imagenet_labels
-from .errors import ClassifierError, ModelError
+from .errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
 from .fit import fits_well
 from .forms import FeedbackForm, UploadForm
+from .label_forms import RelabelForm
+from .label_pages import label_sets_shown, result_context
 from .labels import IMAGENET
 from .models import Classification, Upload, UploadQuerySet
 from .ratelimits import rate_limit_check
@@ -33,6 +35,7 @@ from .runs import RUN_SECONDS
 
 RECENT = 6  # pictures on the home page
 EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
+LABEL_ERRORS = (LabelError, LabelSetNotReady, TextUnsupported)
 RELOAD_SECONDS = 3  # of a page that waits for its run
 
 
@@ -71,10 +74,10 @@ def home(request: HttpRequest) -> HttpResponse:
         file = form.cleaned_data["image"]
         try:
             rate_limit_check(request)
-            upload = services.upload_create(file=file, name=file.name, owner=owner)
+            upload = services.upload_create(file=file, name=file.name, owner=owner, choice=form.cleaned_data["choice"])
         except ClassifierError as raised:
             error = raised
-            form.add_error("image", str(error))
+            form.add_error("labels" if isinstance(error, LABEL_ERRORS) else "image", str(error))
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         response = home_json(request, form, upload, error)
     else:
@@ -96,8 +99,13 @@ def example_file(request: HttpRequest) -> dict[str, SimpleUploadedFile]:
 
 
 def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
-    recent = Upload.objects.of_owner(owner_key(request))[:RECENT]
-    return render(request, "home.html", {"form": form, "recent": recent, "examples": EXAMPLES}, status=status)
+    context = {
+        "form": form,
+        "recent": Upload.objects.of_owner(owner_key(request))[:RECENT],
+        "examples": EXAMPLES,
+        "label_sets": label_sets_shown(),
+    }
+    return render(request, "home.html", context, status=status)
 
 
 def home_json(
@@ -106,8 +114,9 @@ def home_json(
     """The record, or what was wrong as RFC 9457's problem."""
     if upload is not None:
         return JsonResponse(record_of(upload, request), status=HTTPStatus.CREATED)
-    status, code = (error.status, error.code) if error else (HTTPStatus.UNPROCESSABLE_ENTITY, "no-image")
-    return problem_response(status, code, form.errors["image"][0])
+    code = "no-image" if "image" in form.errors else "bad-labels"
+    status, code = (error.status, error.code) if error else (HTTPStatus.UNPROCESSABLE_ENTITY, code)
+    return problem_response(status, code, next(iter(form.errors.values()))[0])
 
 
 # --- One upload --------------------------------------------------------------------------------------------------
@@ -122,7 +131,11 @@ def upload_detail(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 
 @gzip_page  # the thousand labels to pick from are 25 kB, and 8 when compressed
 def upload_page(
-    request: HttpRequest, upload: Upload, form: FeedbackForm | None = None, status: int = HTTPStatus.OK
+    request: HttpRequest,
+    upload: Upload,
+    form: FeedbackForm | None = None,
+    status: int = HTTPStatus.OK,
+    relabel_form: RelabelForm | None = None,
 ) -> HttpResponse:
     run, state, changeable = upload.latest, run_state(upload.latest), may_change(request, upload)
     predictions = list(run.predictions.all()) if state == "done" else []
@@ -150,6 +163,7 @@ def upload_page(
     if top and changeable and run.label_set == IMAGENET:
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
+    context |= result_context(upload=upload, owner=owner_key(request), changeable=changeable, form=relabel_form)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
         response["Refresh"] = str(RELOAD_SECONDS)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import struct
 import sys
@@ -267,4 +268,5 @@ def run(first: int, last: int, seed: int = SEED, at: str = os.devnull) -> dict[s
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(*map(int, sys.argv[1:]), at=os.environ.get("FUZZ_AT", os.devnull))))
+    numbers = [int(re.sub(r"\D", "", argument)) for argument in sys.argv[1:]]
+    print(json.dumps(run(*numbers, at=os.environ.get("FUZZ_AT", os.devnull))))

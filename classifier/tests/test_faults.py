@@ -30,7 +30,7 @@ from .serving import ServerTestCase, collect_static, manage, photo
 PREPARE = """
 from unittest import mock
 from django.core.management import execute_from_command_line
-with mock.patch("classifier.engine.artifact.imagenet_templates", return_value=("a photo of a {}.",)):
+with mock.patch("classifier.engine.conversion.imagenet_templates", return_value=("a photo of a {}.",)):
     execute_from_command_line(["manage.py", "prepare_model"])
 """
 

@@ -52,6 +52,9 @@ function post(form, file, progress) {
     const request = new XMLHttpRequest();
     const fields = new FormData();
     fields.append("image", file, file.name);
+    for (const name of ["label_set", "labels", "template"]) {
+      if (form.elements[name]?.value) fields.append(name, form.elements[name].value);
+    }
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
@@ -195,7 +198,8 @@ class Uploader {
       });
       if (answer.status === 201) return this.finish(item, answer.body);
       if (![429, 503].includes(answer.status) || tries === TRIES) {
-        return item.fail(reason(answer), answer.status === 0 || answer.status === 429 || answer.status >= 500);
+        const labels = /#(bad-labels|label-set-not-ready)$/.test(answer.body.type); // others may be chosen
+        return item.fail(reason(answer), labels || answer.status === 0 || answer.status === 429 || answer.status >= 500);
       }
       item.show("The server is busy; waiting for a free place", null);
       await wait(Math.min(answer.retryAfter, 60));

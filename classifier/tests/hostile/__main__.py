@@ -11,7 +11,7 @@ from classifier.errors import ImageError
 
 from . import cases
 from .common import LIMITS
-from .measure import allocator_as_deployed, measured
+from .measure import measured
 
 
 def read(data: bytes) -> tuple[str, str]:
@@ -45,5 +45,4 @@ def _line(report: dict) -> str:
 
 
 if __name__ == "__main__":
-    allocator_as_deployed()
     main(*sys.argv[1:])

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 import json
+import runpy
 import sys
 import threading
 import time
+from pathlib import Path
 
 from classifier import images
 
 from .common import LIMITS, encoded, flat
-from .measure import allocator_as_deployed, measured
+from .measure import measured
 
 
 def pictures() -> list[bytes]:
@@ -54,5 +56,5 @@ def run(threads: int, rounds: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    allocator_as_deployed()
+    runpy.run_path(str(Path(__file__).resolve().parents[3] / "gunicorn.conf.py"))  # sets the allocator
     print(json.dumps(run(*map(int, sys.argv[1:]))))

@@ -1,0 +1,48 @@
+"""The pages of search, and trying other labels on an upload."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from . import search, services
+from .errors import ClassifierError
+from .label_forms import RelabelForm
+from .models import Upload
+from .ratelimits import rate_limit_check
+from .views import owner_key, upload_page, upload_to_change
+
+HITS = 24
+
+
+@require_safe
+def history_search(request: HttpRequest) -> HttpResponse:
+    """The visitor's own uploads that words describe best."""
+    words, status = " ".join(request.GET.get("q", "").split()), HTTPStatus.OK
+    context: dict = {"words": words}
+    if words:
+        try:
+            rate_limit_check(request)
+            context["hits"] = search.uploads_by_words(words=words, owner=owner_key(request), count=HITS)
+        except ClassifierError as error:
+            context["error"], status = str(error), error.status
+    return render(request, "search.html", context, status=status)
+
+
+@require_POST
+def upload_relabel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Rank a stored picture against other labels."""
+    upload = upload_to_change(request, upload_id, Upload.objects.with_latest().select_related("feedback"))
+    asked = {"imagenet": "1"} if "imagenet" in request.POST else request.POST  # whatever was typed beside that button
+    form, status = RelabelForm(asked), HTTPStatus.UNPROCESSABLE_ENTITY
+    if form.is_valid():
+        try:
+            rate_limit_check(request)
+            services.upload_relabel(upload=upload, choice=form.cleaned_data["choice"])
+            return redirect(upload)
+        except ClassifierError as error:
+            form.add_error("labels", str(error))
+            status = error.status
+    return upload_page(request, upload, relabel_form=form, status=status)
