@@ -12,7 +12,6 @@ import io
 import json
 import os
 import random
-import re
 import resource
 import struct
 import sys
@@ -268,5 +267,4 @@ def run(first: int, last: int, seed: int = SEED, at: str = os.devnull) -> dict[s
 
 
 if __name__ == "__main__":
-    numbers = [int(re.sub(r"\D", "", argument)) for argument in sys.argv[1:]]
-    print(json.dumps(run(*numbers, at=os.environ.get("FUZZ_AT", os.devnull))))
+    print(json.dumps(run(*map(int, sys.argv[1:]), at=os.environ.get("FUZZ_AT", os.devnull))))

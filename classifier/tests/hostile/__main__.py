@@ -11,7 +11,7 @@ from classifier.errors import ImageError
 
 from . import cases
 from .common import LIMITS
-from .measure import measured
+from .measure import allocator_as_deployed, measured
 
 
 def read(data: bytes) -> tuple[str, str]:
@@ -45,4 +45,5 @@ def _line(report: dict) -> str:
 
 
 if __name__ == "__main__":
+    allocator_as_deployed()
     main(*sys.argv[1:])

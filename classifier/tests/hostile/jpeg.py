@@ -40,7 +40,7 @@ def cases() -> Cases:
         "65,535 by 65,535 in the header": ("TooManyPixels", lambda: sized(65535, 65535)),
         "49 megapixels in the header": ("any", lambda: sized(7000, 7000)),
         "48 megapixels, flat": ("read", lambda: encoded(flat(8000, 6000), "JPEG")),
-        "48 megapixels, progressive": ("read", lambda: encoded(flat(8000, 6000), "JPEG", progressive=True)),
+        "48 megapixels, progressive": ("read", lambda: encoded(flat(8000, 6000, "RGB"), "JPEG", progressive=True)),
         "48 megapixels, progressive, no subsampling": (
             "TooManyPixels",
             lambda: encoded(flat(8000, 6000, "RGB"), "JPEG", progressive=True, subsampling=0),
