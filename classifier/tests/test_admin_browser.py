@@ -3,6 +3,7 @@
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from classifier.models import Upload
 
@@ -69,7 +70,7 @@ class AdminBrowserTests(BrowserTestCase):
         page.get_by_label("Search").fill("cat")
         page.get_by_role("button", name="Search").click()
         cats = Upload.objects.filter(top_label__endswith="cat").count()
-        self.assertEqual(page.locator("#result_list tbody tr").count(), cats)
+        expect(page.locator("#result_list tbody tr")).to_have_count(cats)
         page.get_by_label("Select all objects on this page for an action").check()
         page.locator("[name=action]").select_option("export_csv")
         with page.expect_download() as download:
