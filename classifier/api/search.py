@@ -1,11 +1,13 @@
 """Search by picture and by words, and other labels for an upload."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Field, Query, Router, Schema, Status
+from pydantic import model_validator
 
 from .. import search, services
 from ..embeddings import owner_of_api_key
@@ -48,6 +50,14 @@ class ChoiceSchema(Schema):
         json_schema_extra={"anyOf": [TEMPLATE, {"type": "null"}]},
     )
     label_set: str | None = Field(None, description="The name of a saved label set, instead")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def object_only(cls, body: Any, handler: Callable[[Any], Any]) -> Any:
+        """Ninja reads attributes of whatever came; a list or a number has none of these, which are all optional."""
+        if not isinstance(body, dict):
+            raise ValueError("Send a JSON object.")
+        return handler(body)
 
     class Config:
         json_schema_extra = {"example": {"candidate_labels": ["a cat", "a dog", "something else"]}}

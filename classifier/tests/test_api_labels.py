@@ -152,7 +152,8 @@ class RelabelTests(LabelsTestCase):
 
     def test_what_is_wrong_is_told(self):
         self.assertIn("there are 1", self.send("post", self.path, {"candidate_labels": ["x"]}, 422)["detail"])
-        self.send("post", self.path, {"candidate_labels": 3}, 422)
+        for body in ({"candidate_labels": 3}, [None, None], "red,blue", 3):
+            self.send("post", self.path, body, 422)
         self.assertEqual(Classification.objects.count(), 1)
 
 
