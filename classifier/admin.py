@@ -24,6 +24,7 @@ from . import (
 )
 from .admin_actions import classify_again, delete_selected, export_csv
 from .admin_bounds import BoundedPaginator, FeedbackFilter, IndexedValuesFilter, UploadChangeList
+from .admin_similar import similar
 from .admin_summary import summary_make
 from .models import Classification, Upload
 
@@ -108,6 +109,7 @@ class UploadAdmin(admin.ModelAdmin):
     inlines = [ClassificationInline]
     fields = readonly_fields = [
         "picture", "found", "score", "right_label", "name", "created", "status", "format", "size", "sha256", "owner",
+        similar,
     ]  # fmt: skip
     actions = [classify_again, export_csv, delete_selected]
 

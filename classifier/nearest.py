@@ -26,7 +26,7 @@ EXACT_ROWS = 5_000  # of one owner; beyond, the index is faster
 # How many candidates the index keeps on its way: recall for time, measured in docs/operations.md. Words lie apart from
 # pictures in CLIP's space, where neighbours are harder to find; among one owner's, twice as many are kept.
 EF_IMAGE, EF_WORDS = 200, 400
-MAX_ROWS = 100_000  # the newest, without pgvector: about a second
+MAX_ROWS = 100_000  # the newest, without pgvector: half a second
 CHUNK_ROWS = 2_000  # in memory at a time, without pgvector
 
 

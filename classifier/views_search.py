@@ -19,13 +19,15 @@ HITS = 24
 
 @require_safe
 def history_search(request: HttpRequest) -> HttpResponse:
-    """The visitor's own uploads that words describe best."""
+    """The visitor's own uploads that words describe best; staff may ask for everybody's."""
     words, status = " ".join(request.GET.get("q", "").split()), HTTPStatus.OK
-    context: dict = {"words": words}
+    everybody = request.user.is_staff and "all" in request.GET
+    context: dict = {"words": words, "may_ask_all": request.user.is_staff, "everybody": everybody}
     if words:
         try:
             rate_limit_check(request)
-            context["hits"] = search.uploads_by_words(words=words, owner=owner_key(request), count=HITS)
+            owner = None if everybody else owner_key(request)
+            context["hits"] = search.uploads_by_words(words=words, owner=owner, count=HITS)
         except ClassifierError as error:
             context["error"], status = str(error), error.status
     return render(request, "search.html", context, status=status)

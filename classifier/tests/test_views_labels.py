@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from unittest import mock
 
+from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase, override_settings
 
@@ -172,6 +173,13 @@ class SearchTests(LabelPagesTestCase):
         page = self.search("something  blue")
         self.assertEqual([hit.upload for hit in page.context["hits"]], [self.blue, self.red])
         self.assertContains(page, 'value="something blue"')
+
+    def test_staff_may_search_everybodys_and_others_may_not(self):
+        self.assertNotContains(self.client.get("/history/search?q=blue&all=1"), self.theirs.get_absolute_url())
+        self.client.force_login(get_user_model().objects.create_user("staff", is_staff=True))
+        page = self.client.get("/history/search?q=blue&all=1")
+        self.assertContains(page, self.theirs.get_absolute_url())
+        self.assertContains(page, "Among everybody")
 
     def test_no_words_ask_for_some(self):
         self.assertContains(self.search(" "), "Search your pictures")
