@@ -4,8 +4,11 @@ import ctypes
 import os
 import sys
 import threading
+import types
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from gunicorn.arbiter import Arbiter
 
 from heroku_clip.worker import BufferingWorker, Logger
 
@@ -40,7 +43,7 @@ def memory_tune() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return  # not glibc
-    mallopt(M_ARENA_MAX, 2)
+    mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024)
     mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024)
 
@@ -48,6 +51,12 @@ def memory_tune() -> None:
 memory_tune()  # the workers inherit it
 
 # --- A worker's life ---------------------------------------------------------------------------------------------
+
+
+def post_fork(server: Arbiter, worker: BufferingWorker) -> None:
+    """Keep torch from loading what it needs to compile models and never to run them: 17 MB of Python."""
+    name = "torch._meta_registrations"
+    sys.modules.setdefault(name, types.ModuleType(name))
 
 
 def post_worker_init(worker: BufferingWorker) -> None:

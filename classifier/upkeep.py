@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection
 from . import label_sets, runs, services
 from .errors import ClassifierError, ModelUnavailable
 from .logs import line
+from .resident import release_unused
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ def start() -> None:
     except Exception:
         logger.exception("event=model_failed")
         return
+    release_unused()
     logger.info(
         "%s",
         line(

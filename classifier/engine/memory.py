@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LOADING = 256 << 10  # bytes; while loading, temporaries above this are mapped, and unmapped when freed
-SERVING = 32 << 20  # bytes, glibc's own ceiling: activations are reused and not mapped anew for every picture
+SERVING = 4 << 20  # bytes: activations, of which none is as large, are reused; decoded pictures are unmapped
 
 
 @contextlib.contextmanager
@@ -18,7 +18,7 @@ def returning_temporaries() -> Iterator[None]:
 
     glibc raises its threshold for mapping as soon as a mapped block is freed, up to 32 MB, and from then on cuts large
     temporaries out of its heap, where one small block that stays keeps everything below it. With a fixed threshold
-    each temporary is a mapping of its own. The threshold stays fixed once set, so serving gets glibc's highest.
+    each temporary is a mapping of its own. The threshold stays fixed once set, so serving gets one of its own.
     """
     libc = glibc()
     if libc:
