@@ -29,6 +29,9 @@ control_socket_disable = True  # nobody uses it
 logger_class = Logger
 accesslog = None
 
+# torch's threads, where it has several, would spin while they wait for each other, on the cores that decode pictures.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # --- Memory ------------------------------------------------------------------------------------------------------
 
 # https://man7.org/linux/man-pages/man3/mallopt.3.html

@@ -111,7 +111,9 @@ class Build:
         for path in ignored:  # Heroku removes these before the buildpack runs
             target = self.directory / path.lstrip("/")
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        self.python_install()
+        restored = self.cache_restore()
+        if not restored:
+            self.python_install()
         pip_options = ["--disable-pip-version-check", "--no-cache-dir", "--no-input"]
         self.step(
             "build: pip itself",
@@ -138,7 +140,27 @@ class Build:
         )
         self.step("build: collectstatic", ["python", "manage.py", "collectstatic", "--noinput", "--traceback"])
         self.step("build: bin/post_compile", ["bin/post_compile"])
+        self.cache_save()
         self.table.row("build: all steps", f"{self.seconds:6.1f} s", ok=self.seconds <= BUILD_LIMIT)
+
+    def cache_restore(self) -> bool:
+        """Take Python and the packages from the build before, as the buildpack does where nothing has changed."""
+        kept = self.cache / ".heroku"
+        if not (kept / "python").is_dir():
+            return False
+        same = (kept / "requirements.txt").read_bytes() == (self.directory / "requirements.txt").read_bytes()
+        if same:
+            self.python.parent.mkdir(parents=True)
+            shutil.move(kept / "python", self.python)
+        else:
+            shutil.rmtree(kept)
+        return same
+
+    def cache_save(self) -> None:
+        kept = self.cache / ".heroku"
+        kept.mkdir(exist_ok=True)
+        shutil.copytree(self.python, kept / "python", symlinks=True)
+        shutil.copy(self.directory / "requirements.txt", kept)
 
     def python_install(self) -> None:
         """Stands for the buildpack's download of Python: this machine's, without its packages and tests."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from typing import Any
 
@@ -57,6 +58,8 @@ class Command(BaseCommand):
         line = ProgressLine(self.stderr)
         try:
             config = dataclasses.replace(engine_config(), **changes)
+            # Nobody is served meanwhile: take the cores that serving shares out.
+            config = dataclasses.replace(config, threads=max(config.threads, min(os.cpu_count() or 1, 4)))
             manifest = prepare(
                 config,
                 progress=line,
