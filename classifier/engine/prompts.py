@@ -70,7 +70,8 @@ def head_weights(
         if progress:
             progress(int(bounds[ended.stop]), len(numbers))
     partial.delete()
-    return _normalised(sums)
+    sums /= np.linalg.norm(sums, axis=1, keepdims=True)  # in place: of 5,000 labels these are 10 MB
+    return sums
 
 
 def check_templates(templates: Sequence[str]) -> None:
