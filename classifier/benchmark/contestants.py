@@ -1,0 +1,107 @@
+"""What `manage.py benchmark` compares: OpenAI's code, this project's tower in each precision, and ONNX Runtime.
+
+Each is a function from (B, 3, N, N) float32 pixels to (B, E) embeddings, both NumPy arrays, with the bytes of its
+weights.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from classifier.engine.checkpoint import Checkpoint
+from classifier.engine.image_conversion import drawn_pixels
+from classifier.engine.image_tower import ImageTower, image_tower_store
+from classifier.engine.probes import CALIBRATION
+from classifier.engine.quantise import int8_store
+from classifier.engine.tokenizer import clip_package
+from classifier.engine.weights_file import HEADER, WeightsFile, weights_write
+
+OPENAI, ONNX_INT8 = "OpenAI's code", "ONNX Runtime int8"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to embed pictures."""
+
+    name: str
+    embed: Callable[[np.ndarray], np.ndarray]
+    weights: int  # bytes
+
+
+def contestants(checkpoint: Checkpoint, scratch: Path, threads: int, openai: torch.nn.Module) -> Iterator[Contestant]:
+    """OpenAI's code first. ONNX Runtime only where requirements-benchmark.txt is installed."""
+    visual = openai.visual
+    yield Contestant(OPENAI, torch_embed(visual), sum(4 * p.numel() for p in visual.parameters()))
+    for precision in ("fp32", "fp16", "int8"):
+        yield ours(checkpoint, precision, scratch)
+    if onnx_installed():
+        yield from onnx_runtime(visual, checkpoint.shape.resolution, scratch, threads)
+
+
+def onnx_installed() -> bool:
+    """Whether requirements-benchmark.txt is."""
+    return bool(importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnxscript"))
+
+
+def openais_network(checkpoint: Checkpoint) -> torch.nn.Module:
+    """As clip.load gives it on a CPU: in float32."""
+    clip_package()
+    from clip.model import build_model
+
+    return build_model(dict(checkpoint.state)).float()
+
+
+def torch_embed(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[np.ndarray], np.ndarray]:
+    def embed(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(pixels)).numpy()
+
+    return embed
+
+
+def ours(checkpoint: Checkpoint, precision: str, scratch: Path) -> Contestant:
+    """Converted as prepare_model converts."""
+    path, state, shape = scratch / f"{precision}.safetensors", checkpoint.image_state(), checkpoint.shape
+    with torch.inference_mode():
+        if precision == "int8":
+            weights_write(path, int8_store(state, shape, drawn_pixels(CALIBRATION, shape.resolution)))
+        else:
+            weights_write(path, image_tower_store(state, shape, precision))
+        tower = ImageTower(WeightsFile(path), shape, precision)
+    return Contestant(precision, torch_embed(tower), path.stat().st_size - HEADER)
+
+
+def onnx_runtime(visual: torch.nn.Module, side: int, scratch: Path, threads: int) -> Iterator[Contestant]:
+    """OpenAI's image tower exported, in float32 and quantised by ONNX Runtime's own tool, per channel."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.getLogger().setLevel(logging.ERROR)  # the exporter and the quantiser talk a lot
+    full, small = scratch / "visual.onnx", scratch / "visual-int8.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example = (torch.zeros(2, 3, side, side),)
+        batch = {"x": {0: torch.export.Dim("batch", min=1, max=64)}}
+        torch.onnx.export(visual, example, full, dynamo=True, dynamic_shapes=batch, external_data=False, verbose=False)
+        quantize_dynamic(
+            full, small, per_channel=True, weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True}
+        )
+    for name, path in (("ONNX Runtime fp32", full), (ONNX_INT8, small)):
+        yield Contestant(name, onnx_embed(path, threads), path.stat().st_size)
+
+
+def onnx_embed(path: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda pixels: session.run(None, {name: pixels})[0]
