@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from . import label_sets, runs, services
 from .errors import ClassifierError, ModelUnavailable
 from .logs import line
-from .resident import release_unused
+from .resident import release_unused, trim
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def tick() -> None:
         pass  # `start` has said so
     finally:
         connection.close()
+    trim()
 
 
 def run() -> None:
