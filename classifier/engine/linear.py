@@ -52,10 +52,9 @@ def linear_load(tensors: Mapping[str, Tensor], kernel: str, gain: float = 1.0) -
 
 def kernels_of(precision: str) -> list[str]:
     """The kernels by which this machine computes a precision correctly, the fastest first."""
-    fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
     if precision == "int8":
-        return ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * fbgemm or ["float32"]
-    return ["fbgemm-fp16"] if precision == "fp16" and fbgemm else ["float32"]
+        return ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm() or ["float32"]
+    return ["fbgemm-fp16"] if precision == "fp16" and has_fbgemm() else ["float32"]
 
 
 def kernel_of(precision: str) -> str:
@@ -64,6 +63,11 @@ def kernel_of(precision: str) -> str:
     if kernel == "float32" and precision != "fp32":
         logger.warning("This machine has no %s kernel; the weights are used as float32: large and slow.", precision)
     return kernel
+
+
+def has_fbgemm() -> bool:
+    """Whether this torch was built with fbgemm and the processor has what it needs (AVX2)."""
+    return "fbgemm" in torch.backends.quantized.supported_engines
 
 
 @functools.cache
