@@ -17,10 +17,10 @@ class BenchmarkTests(SimpleTestCase):
         path = str(checkpoints.checkpoint("tiny"))
         with (
             tempfile.TemporaryDirectory() as directory,
-            override_settings(CLIP_MODEL_DIR=checkpoints.Path(directory), CLIP_THREADS=1),
+            override_settings(CLIP_MODEL_DIR=checkpoints.Path(directory)),
             mock.patch("classifier.benchmark.contestants.onnx_installed", return_value=False),
         ):
-            call_command("benchmark", "--checkpoint", path, "--repeats", "1", stdout=output)
+            call_command("benchmark", "--checkpoint", path, "--repeats", "1", "--threads", "1", stdout=output)
         return output.getvalue()
 
     def test_it_compares_every_precision_with_openais_code(self):

@@ -24,6 +24,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--checkpoint", help="a checkpoint file, where CLIP_MODEL names none that is here")
         parser.add_argument("--repeats", type=int, default=15, help="turns of each contestant at batch 1")
+        parser.add_argument(
+            "--threads", type=int, default=min(os.cpu_count() or 1, 4), help="torch threads; not of the --server"
+        )
         parser.add_argument("--server", action="store_true", help="start the server and upload photos to it instead")
         parser.add_argument(
             "--search", nargs="?", type=int, const=100_000, metavar="N", help="search among N uploads (100,000) instead"
@@ -41,7 +44,7 @@ class Command(BaseCommand):
             if options["server"]:
                 self.server(config)
             else:
-                self.offline(config, manifest, options["repeats"])
+                self.offline(dataclasses.replace(config, threads=options["threads"]), manifest, options["repeats"])
         except ModelError as error:
             raise CommandError(str(error)) from error
 
