@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# NumPy's OpenBLAS starts a thread for every core, and they spin after each product, on the cores that decode and embed:
+# the one small product of a classification then cost as much processor time as the whole image tower (an upload 75 ms
+# and not 38). OpenBLAS reads this when NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 STANDIN = "standin"

@@ -23,7 +23,7 @@ from classifier.errors import ModelUnavailable
 if TYPE_CHECKING:
     from classifier.engine.weights_file import WeightsFile
 
-FORMAT = 2  # raised whenever the layout changes; artifacts of another format are rebuilt
+FORMAT = 3  # raised whenever the layout changes; artifacts of another format are rebuilt
 MANIFEST, HEAD, TEXT = "manifest.json", "imagenet-head.safetensors", "text.safetensors"
 PREPARE = "run: python manage.py prepare_model"
 

@@ -4,6 +4,10 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 OpenAI's `VisionTransformer` in https://github.com/openai/CLIP/blob/main/clip/model.py. The arithmetic is theirs; what
 cannot change the result is left out or done once.
 
+TorchScript compiles the network (https://docs.pytorch.org/docs/stable/jit_language_reference.html): it then runs from
+pixels to embedding without Python, and so without its lock, for which each of its 700 operations would otherwise wait
+whenever another thread is running Python.
+
 Shapes: B pictures, N pixels a side, P patches, L = P + 1 tokens, D width, H heads of 64, E embedding, T = B * L.
 """
 
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import Shape
@@ -28,38 +32,48 @@ class ImageTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
 
     def __init__(self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str | None = None) -> None:
-        self.kernel = kernel or kernel_of(precision)
+        self.network = torch.jit.script(Network(weights, shape, precision, kernel or kernel_of(precision)).eval())
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        with torch.jit.optimized_execution(False):  # finds nothing to make faster here, and takes memory to find out
+            return torch.cat([self.network(batch) for batch in pixels.split(BATCH)])
+
+
+class Network(nn.Module):
+    """A few pictures' way through the tower."""
+
+    def __init__(self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str) -> None:
+        super().__init__()
         end_kernel = kernel if kernel == "float32" else kernel_of(end_precision(precision))
         self.stem = Stem(part(weights, "stem"), shape.patch, end_kernel)
-        self.blocks = []
+        blocks = []
         for layer in range(shape.layers):
-            self.blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, self.kernel))
-            if self.kernel in PACKING and isinstance(weights, WeightsFile):
+            blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, kernel))
+            if kernel in PACKING and isinstance(weights, WeightsFile):
                 weights.forget()
+        self.blocks, self.last = nn.ModuleList(blocks[:-1]), blocks[-1]
         self.ln_post = LayerNorm(part(weights, "ln_post"))
         self.embedding = linear_load(part(weights, "embedding"), end_kernel)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.embed(batch) for batch in pixels.split(BATCH)])
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        """A few pictures. (B, 3, N, N) -> (B, E)"""
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, N, N) -> (B, E)"""
         pictures, x = len(pixels), self.stem(pixels)  # (T, D)
-        for block in self.blocks[:-1]:
+        for block in self.blocks:
             x = block(x, pictures)
-        return self.embedding(self.ln_post(self.blocks[-1].class_token(x, pictures)))
+        return self.embedding(self.ln_post(self.last.class_token(x, pictures)))
 
 
-class Stem:
+class Stem(nn.Module):
     """Pixels to tokens: the class token, then the patches in reading order."""
 
     def __init__(self, tensors: Mapping[str, Tensor], patch: int, kernel: str) -> None:
+        super().__init__()
         self.patch = patch
         self.linear = linear_load(part(tensors, "patch"), kernel)
         self.class_token, self.positions = tensors["class_token"], tensors["positions"]  # (D,), (P, D)
         self.ln_pre = LayerNorm(part(tensors, "ln_pre"))
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, N, N) -> (T, D)"""
         pictures, grid = len(pixels), pixels.shape[-1] // self.patch
         # A convolution whose stride is its size is a linear layer over the patches.
@@ -69,44 +83,46 @@ class Stem:
         return self.ln_pre(torch.cat([self.class_token.expand(pictures, 1, -1), x], dim=1).flatten(0, 1))
 
 
-class Block:
+class Block(nn.Module):
     """A residual attention block (`ResidualAttentionBlock`)."""
 
     def __init__(self, tensors: Mapping[str, Tensor], heads: int, kernel: str) -> None:
-        self.heads = heads
+        super().__init__()
+        self.heads, self.head_width, self.gelu = heads, HEAD_WIDTH, GELU
         self.ln_1, self.ln_2 = LayerNorm(part(tensors, "ln_1")), LayerNorm(part(tensors, "ln_2"))
         self.qkv, self.out = linear_load(part(tensors, "qkv"), kernel), linear_load(part(tensors, "out"), kernel)
         self.fc, self.proj = linear_load(part(tensors, "fc"), kernel, GELU), linear_load(part(tensors, "proj"), kernel)
 
-    def __call__(self, x: Tensor, pictures: int) -> Tensor:
+    def forward(self, x: Tensor, pictures: int) -> Tensor:
         """(T, D) -> (T, D)"""
-        return self.mlp(x + self.out(self.attention(self.ln_1(x), pictures)))
+        return self.mlp(x + self.out(self.attention(self.ln_1(x), pictures, None)))
 
     def class_token(self, x: Tensor, pictures: int) -> Tensor:
         """The last block: of its output only the class token is read, so only that is computed. (T, D) -> (B, D)"""
-        attended = self.attention(self.ln_1(x), pictures, queries=1)
+        attended = self.attention(self.ln_1(x), pictures, 1)
         return self.mlp(x.view(pictures, -1, x.shape[1])[:, 0] + self.out(attended))
 
-    def attention(self, x: Tensor, pictures: int, queries: int | None = None) -> Tensor:
+    def attention(self, x: Tensor, pictures: int, queries: int | None) -> Tensor:
         """What the first `queries` tokens of each picture gather from all of it. (T, D) -> (B * queries, D)"""
-        qkv = self.qkv(x).view(pictures, -1, 3, self.heads, HEAD_WIDTH)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, 64) each
+        qkv = self.qkv(x).view(pictures, -1, 3, self.heads, self.head_width)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, L, 64) each
         gathered = F.scaled_dot_product_attention(q[:, :, :queries], k, v)  # (B, H, queries, 64)
         return gathered.transpose(1, 2).reshape(-1, x.shape[1])
 
     def mlp(self, x: Tensor) -> Tensor:
         """Adds to x, in place, what the perceptron makes of it. (T, D) -> (T, D)"""
         hidden = F.silu(self.fc(self.ln_2(x)), inplace=True)  # (T, 4D); silu(1.702 h) = 1.702 QuickGELU(h)
-        return x.add_(self.proj(hidden), alpha=1 / GELU)  # proj's stored bias is 1.702 times OpenAI's
+        return x.add_(self.proj(hidden), alpha=1 / self.gelu)  # proj's stored bias is 1.702 times OpenAI's
 
 
-class LayerNorm:
+class LayerNorm(nn.Module):
     """Over the last dimension."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
         self.weight, self.bias = tensors["weight"], tensors["bias"]
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
 
 

@@ -3,10 +3,12 @@
 fp32  float32 weights, mapped from the file.
 fp16  OpenAI's float16 weights, products and sums in float32: lossless. fbgemm's kernel wants them packed, a copy.
 int8  One scale per output channel, and one per token, found when the token comes. Where the processor multiplies bytes
-      exactly (VNNI), oneDNN takes the weights as they lie in the mapped file. Elsewhere fbgemm gets a packed copy and
-      activations of seven bits, since without VNNI two products of eight-bit numbers overflow their 16-bit sum.
+      exactly (VNNI), oneDNN does, otherwise fbgemm with activations of seven bits, since without VNNI two products of
+      eight-bit numbers overflow their 16-bit sum. Both want a packed copy.
 
 Where neither kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
+
+The layers are modules that TorchScript can compile: see image_tower.py.
 
 Shapes: T tokens (of all pictures), I inputs, O outputs.
 """
@@ -16,14 +18,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from typing import List, Optional, Union  # noqa: UP035
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Linear = Callable[[Tensor], Tensor]  # (T, I) float32 -> (T, O) float32
+Arguments = List[Optional[Union[int, float, complex]]]  # noqa: UP006, UP007, UP045 (as TorchScript spells Scalar?[])
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ def linear_store(precision: str, weight: Tensor, bias: Tensor | None = None) -> 
     if precision == "int8":
         scale = weight.float().abs().amax(dim=1).clamp_(min=1e-12) / 127  # (O,)
         rounded = (weight.float() / scale[:, None]).round_().to(torch.int8)
-        return {"weight": rounded.t().contiguous(), "scale": scale, "bias": bias}  # (I, O), as oneDNN reads it
+        return {"weight": rounded, "scale": scale, "bias": bias}
     dtype = torch.float16 if precision == "fp16" else torch.float32
     return {"weight": weight.to(dtype).contiguous(), "bias": bias}
 
@@ -70,79 +75,113 @@ def has_fbgemm() -> bool:
     return "fbgemm" in torch.backends.quantized.supported_engines
 
 
+def has_onednn() -> bool:
+    """Whether this torch was built with oneDNN."""
+    return torch.backends.mkldnn.is_available()
+
+
 @functools.cache
 def bytes_multiply_exactly() -> bool:
-    """Whether torch._int_mm is there, fast, and right at the extremes, which it is not on processors without VNNI."""
-    if not torch.backends.mkldnn.is_available():
-        return False  # there it is a plain loop
-    left, right = torch.full((64, 256), 127, dtype=torch.int8), torch.full((256, 64), 127, dtype=torch.int8)
-    left[::2], right[:, ::3] = -127, -127
+    """Whether oneDNN multiplies packed bytes right at the extremes, which it does not on processors without VNNI.
+
+    And by a real kernel: the plain loop that it falls back to takes a thousand times as long as float32 does.
+    """
+    if not has_onednn():
+        return False
+    x, weight = torch.full((64, 512), 127.0), torch.full((256, 512), 127, dtype=torch.int8)
+    x[::2], weight[::3] = -127, -127
+    tensors = {"weight": weight, "scale": torch.ones(256), "bias": torch.zeros(256)}
+    plain = Float32Linear(tensors)
     try:
-        return torch.equal(torch._int_mm(left, right).long(), left.long() @ right.long())
+        layer = Int8Linear(tensors)
+        right = torch.equal(layer(x), plain(x))
     except RuntimeError:
         return False
+    return right and _seconds(layer, x) < 20 * _seconds(plain, x)
 
 
-class Float32Linear:
+def _seconds(layer: Linear, x: Tensor, turns: int = 3) -> float:
+    """The least of some turns."""
+    least = float("inf")
+    for _ in range(turns):
+        started = time.perf_counter()
+        layer(x)
+        least = min(least, time.perf_counter() - started)
+    return least
+
+
+class Float32Linear(nn.Module):
     """Weights of any precision as float32: views of the file where they are float32 there."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
+        super().__init__()
         weight = tensors["weight"].float()
-        self.weight = (weight * tensors["scale"]).t() if "scale" in tensors else weight  # (O, I)
+        self.weight = weight * tensors["scale"][:, None] if "scale" in tensors else weight  # (O, I)
         self.bias, self.gain = tensors["bias"], gain
+        self.onednn = has_onednn()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        y = float32_linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor) -> Tensor:
+        y = float32_linear(x, self.weight, self.bias, self.onednn)
         return y if self.gain == 1 else y.mul_(self.gain)
 
 
-def float32_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """oneDNN's where torch has it: F.linear asks MKL, which takes twice as long on AMD's processors."""
-    if x.is_cuda or not torch.backends.mkldnn.is_available():
+def float32_linear(x: Tensor, weight: Tensor, bias: Tensor, onednn: bool) -> Tensor:
+    """By oneDNN where torch has it: F.linear asks MKL, which takes twice as long on AMD's processors."""
+    if x.is_cuda or not onednn:
         return F.linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", no_arguments(), "")
 
 
-class Float16Linear:
+class Float16Linear(nn.Module):
     """Float16 weights packed by fbgemm, which widens them to float32 in registers."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
+        super().__init__()
         with packing_by_fbgemm():
             self.packed = torch.ops.quantized.linear_prepack_fp16(tensors["weight"].float(), tensors["bias"])
         self.gain = gain
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         y = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         return y if self.gain == 1 else y.mul_(self.gain)
 
 
-class Int8Linear:
-    """Byte weights where they lie; each token's activations rounded by a scale of its own."""
+class Int8Linear(nn.Module):
+    """Byte weights packed by oneDNN; each token's activations rounded by a scale of its own."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
-        self.weight, self.scale, self.bias = tensors["weight"], tensors["scale"] * gain, tensors["bias"] * gain
+        super().__init__()
+        self.packed = torch.ops.onednn.qlinear_prepack(tensors["weight"], None)
+        self.scale, self.bias = tensors["scale"] * gain, tensors["bias"] * gain
+        self.zero = torch.zeros(len(self.scale), dtype=torch.int32)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         step = token_steps(x, 127)
-        products = torch._int_mm((x / step).round_().to(torch.int8), self.weight)  # (T, O) int32
-        return products.float().mul_(step).mul_(self.scale).add_(self.bias)
+        # oneDNN's kernel wants unsigned bytes: -127..127 are moved by 128, which it takes off again. Cutting off the
+        # fraction rounds, a half having been added.
+        moved = (x / step).add_(128.5).to(torch.uint8)
+        y = torch.ops.onednn.qlinear_pointwise(
+            moved, 1.0, 128, self.packed, self.scale, self.zero, None, 1.0, 0, torch.float32, "none", no_arguments(), ""
+        )  # (T, O), in steps
+        return torch.addcmul(self.bias, y, step)
 
 
-class PackedInt8Linear:
+class PackedInt8Linear(nn.Module):
     """The same by fbgemm: it rounds by one scale for all tokens, so each is first brought to the same range."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
+        super().__init__()
         scale, zero = tensors["scale"].double() * gain, torch.zeros(len(tensors["scale"]), dtype=torch.long)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # quantized tensors are on their way out of torch, whose version is pinned
-            weight = torch._make_per_channel_quantized_tensor(tensors["weight"].t().contiguous(), scale, zero, 0)
+            weight = torch._make_per_channel_quantized_tensor(tensors["weight"], scale, zero, 0)
         with packing_by_fbgemm():
             self.packed = torch.ops.quantized.linear_prepack(weight, None)
         self.bias = tensors["bias"] * gain
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         step = token_steps(x, 1)
-        return torch.ops.quantized.linear_dynamic(x / step, self.packed, True).mul_(step).add_(self.bias)
+        return torch.addcmul(self.bias, torch.ops.quantized.linear_dynamic(x / step, self.packed, True), step)
 
 
 KERNELS = {
@@ -151,12 +190,18 @@ KERNELS = {
     "onednn-int8": Int8Linear,
     "fbgemm-int8": PackedInt8Linear,
 }
-PACKING = ("fbgemm-fp16", "fbgemm-int8")  # those that copy the weights and need the file no more
+PACKING = ("fbgemm-fp16", "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
 
 
 def token_steps(x: Tensor, levels: int) -> Tensor:
     """What one of `levels` steps from zero to a token's largest value is worth. (T, I) -> (T, 1)"""
     return x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-8).div_(levels)
+
+
+def no_arguments() -> Arguments:
+    """For an operator whose optional second operation takes none."""
+    arguments: Arguments = []
+    return arguments
 
 
 @contextlib.contextmanager
