@@ -15,7 +15,7 @@ from django.utils import timezone
 from .embeddings import embedding_save
 from .errors import ClassifierError
 from .logs import note
-from .models import Classification, Prediction, Upload
+from .models import Classification, Prediction, Upload, UploadQuerySet
 from .words import words_of
 
 if TYPE_CHECKING:
@@ -42,16 +42,20 @@ def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_
         templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
         seconds_decode=seconds_decode,
     )
-    upload.latest = run
-    upload.save(update_fields=["latest"])
-    upload_repeat(run)
+    _repeat(run, Upload.objects.filter(pk=upload.pk), latest=run)
     return run
 
 
 def upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None:
     """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
+    _repeat(run, Upload.objects.filter(pk=run.upload_id, latest=run), top)
+
+
+def _repeat(
+    run: Classification, uploads: UploadQuerySet, top: engine.Ranked | None = None, **more: Classification
+) -> None:
     upload = run.upload
-    found = {
+    found = more | {
         "status": run.status,
         "model": run.model,
         "label_set": run.label_set,
@@ -59,7 +63,7 @@ def upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None
         "top_score": top.score if top else None,
         "words": words_of(upload.name, top.label if top else ""),
     }
-    if Upload.objects.filter(pk=upload.pk, latest=run).update(**found):
+    if uploads.update(**found):
         for field, value in found.items():
             setattr(upload, field, value)
 

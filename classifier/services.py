@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,6 +25,8 @@ from .models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
 from .runs import attempt, predict, run_finish, run_start
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from . import images
 
 logger = logging.getLogger(__name__)
@@ -71,10 +73,9 @@ def upload_create(
     from . import images
 
     loaded = engine_get()
-    with admission.slot() as compute, ExitStack() as held:
+    with admission.slot() as compute:
         head = head_obtain(loaded, choice, compute)
-        decoded = compute(_decode, file, held)
-        picture = decoded.picture
+        decoded = compute(_decode, loaded, file)
         upload_id = uuid4()
         with transaction.atomic():
             upload = Upload.objects.create(
@@ -83,14 +84,14 @@ def upload_create(
                 api_key=api_key,
                 secret_hash=token_hash(upload_secret(upload_id)),
                 name=images.name_clean(name),
-                format=picture.format,
-                width=picture.width,
-                height=picture.height,
+                format=decoded.format,
+                width=decoded.width,
+                height=decoded.height,
                 sha256=decoded.sha256,
                 image=decoded.jpeg,
             )
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
-        outcome = compute(predict, loaded, picture.image, head, choice.top)
+        outcome = compute(predict, loaded, decoded.seen, head, choice.top)
     run_finish(run=run, outcome=outcome)
     return upload
 
@@ -132,12 +133,12 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
 def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_CHOICE) -> engine.Answer:
     """Classify a picture and store nothing. Raises like `upload_create`."""
     loaded = engine_get()
-    with admission.slot() as compute, ExitStack() as held:
+    with admission.slot() as compute:
         head = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
-        picture = compute(_picture_open, file, held)
+        seen = compute(_look, loaded, file)
         read = time.perf_counter()
-        answer = compute(loaded.classify, picture.image, head, top)
+        answer = compute(loaded.classify, seen, head, top)
     note(
         model=loaded.info.model,
         precision=loaded.info.precision,
@@ -181,31 +182,40 @@ def model_info() -> engine.ModelInfo | None:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What is kept of a file that was sent."""
+    """What is kept of a file that was sent: of the picture, which may be large, no more than the model looks at."""
 
-    picture: images.Picture
+    seen: Image
     jpeg: bytes
+    format: str
+    width: int  # pixels of the upright original
+    height: int
     sha256: str
     seconds: float
 
 
-def _picture_open(file: BinaryIO, held: ExitStack) -> images.Picture:
-    """The picture, whose memory counts until `held` is closed."""
+def _picture_open(file: BinaryIO) -> AbstractContextManager[images.Picture]:
     from . import images
 
     limits = {"max_bytes": int(settings.MAX_UPLOAD_MB * 1e6), "max_pixels": int(settings.MAX_MEGAPIXELS * 1e6)}
-    return held.enter_context(images.picture_open(file, **limits))
+    return images.picture_open(file, **limits)
 
 
-def _decode(file: BinaryIO, held: ExitStack) -> _Decoded:
+def _look(loaded: engine.Engine, file: BinaryIO) -> Image:
+    """What the model sees of the picture in a file."""
+    with _picture_open(file) as picture:
+        return loaded.seen(picture.image)
+
+
+def _decode(loaded: engine.Engine, file: BinaryIO) -> _Decoded:
     from . import images
 
     started = time.perf_counter()
-    picture = _picture_open(file, held)
-    jpeg = images.picture_to_jpeg(picture.image)
+    with _picture_open(file) as picture:
+        seen, jpeg = loaded.seen(picture.image), images.picture_to_jpeg(picture.image)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _Decoded(picture, jpeg, digest, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _Decoded(seen, jpeg, picture.format, picture.width, picture.height, digest, seconds)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from classifier.engine.checkpoint import Progress, Shape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
 from classifier.engine.memory import returning_temporaries
-from classifier.engine.preprocess import picture_to_pixels
+from classifier.engine.preprocess import picture_crop, picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
 from classifier.engine.resnet_tower import ResNetTower
 from classifier.engine.text_tower import TextTower
@@ -53,6 +53,10 @@ class ClipEngine(Engine):
             standin=False,
             manifest=manifest,
         )
+
+    def seen(self, picture: Image.Image) -> Image.Image:
+        """What the tower looks at, in its resolution: all methods answer the same for both."""
+        return picture_crop(picture, self.info.input_resolution)
 
     def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB pictures -> (B, D) float32, L2-normalised."""

@@ -31,7 +31,12 @@ def centre_crop(picture: Image.Image, side: int) -> Image.Image:
     return picture.crop((left, top, left + side, top + side))
 
 
+def picture_crop(picture: Image.Image, side: int) -> Image.Image:
+    """What CLIP sees of a picture, `side` pixels square. A picture that is so already stays as it is."""
+    return centre_crop(picture_resized(picture, side, Image.Resampling.BICUBIC), side)
+
+
 def picture_to_pixels(picture: Image.Image, side: int) -> np.ndarray:
     """RGB picture -> (3, side, side) float32."""
-    crop = np.asarray(centre_crop(picture_resized(picture, side, Image.Resampling.BICUBIC), side).convert("RGB"))
+    crop = np.asarray(picture_crop(picture, side).convert("RGB"))
     return np.stack([LEVELS[channel][crop[:, :, channel]] for channel in range(3)])

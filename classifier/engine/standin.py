@@ -64,13 +64,17 @@ class StandIn(Engine):
         labels = imagenet_labels()
         self.imagenet = Head("imagenet", labels, np.zeros((len(labels), 0), np.float32), tuple(range(len(labels))))
 
+    def seen(self, picture: Image.Image) -> Image.Image:
+        """The picture in the size of which the network reads the middle."""
+        return picture_resized(picture.convert("RGB"), RESIZED, Image.Resampling.BICUBIC)
+
     def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
         """Softmax over the 1000 classes. Raises TextUnsupported for any other head."""
         import torch
 
         if head is not None and head is not self.imagenet:
             raise TextUnsupported(NO_TEXT)
-        crop = centre_crop(picture_resized(picture.convert("RGB"), RESIZED, Image.Resampling.BICUBIC), SIDE)
+        crop = centre_crop(self.seen(picture), SIDE)
         pixels = (np.asarray(crop, np.float32).transpose(2, 0, 1) - 127) / 128  # (3, 224, 224)
         with torch.inference_mode():
             logits = self.network(torch.from_numpy(pixels)[None])[0].numpy()  # (1000,)

@@ -124,7 +124,7 @@ class CreateTests(ApiTestCase):
         services.engine_get()
         # The limit; BEGIN, the upload, the run, the upload's newest run twice, COMMIT; BEGIN, the end of the run, its
         # predictions, the upload's newest run, COMMIT; and the predictions for the answer.
-        with mock.patch("classifier.ratelimits.random.random", return_value=1.0), self.assertNumQueries(13):
+        with mock.patch("classifier.ratelimits.random.random", return_value=1.0), self.assertNumQueries(12):
             self.client.post(UPLOADS, {"image": upload})
 
 

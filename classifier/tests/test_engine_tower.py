@@ -11,7 +11,7 @@ from PIL import Image
 from classifier.engine import linear
 from classifier.engine.checkpoint import checkpoint_open
 from classifier.engine.image_tower import ImageTower, image_tower_store
-from classifier.engine.preprocess import picture_to_pixels
+from classifier.engine.preprocess import picture_crop, picture_to_pixels
 from classifier.engine.resnet_tower import ResNetTower, resnet_store
 from classifier.engine.weights_file import WeightsFile, weights_write
 
@@ -56,6 +56,14 @@ class PreprocessTests(SimpleTestCase):
                     picture = photo(name) if size is None else photo(name).resize(size)
                     ours = torch.from_numpy(picture_to_pixels(picture, 224))
                     self.assertTrue(torch.equal(ours, openai_pixels(picture, 224)))
+
+    def test_what_is_seen_of_a_picture_stands_for_it(self):
+        for size in ((600, 400), (400, 600), (224, 224), (101, 97), (900, 225), (1, 1)):
+            with self.subTest(size=size):
+                picture = photo("coffee.png").resize(size)
+                seen = picture_crop(picture, 224)
+                self.assertEqual(seen.size, (224, 224))
+                self.assertTrue(np.array_equal(picture_to_pixels(seen, 224), picture_to_pixels(picture, 224)))
 
 
 class ParityTests(SimpleTestCase):

@@ -9,12 +9,12 @@ from django.test import TestCase
 from PIL import Image
 
 from classifier import runs, services
-from classifier.engine import Answer, ModelInfo, Ranked
+from classifier.engine import Answer, Engine, ModelInfo, Ranked
 from classifier.errors import ImageError, ModelUnavailable
 from classifier.models import Classification, Prediction, Upload
 
 
-class FixedEngine:
+class FixedEngine(Engine):
     """Answers always the same, without a model; what the services do with an answer is the point here."""
 
     info = ModelInfo("ViT-B/32", "fp32", "f" * 64, 4, 224, standin=False, manifest={})
