@@ -60,6 +60,11 @@ class Admission:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def full(self) -> Busy | None:
+        """What whoever asked for a slot now would be told at once; None where they would get one, or may wait."""
+        with self._lock:
+            return None if self._free or len(self._waiting) < self.queue else self._busy()
+
     @contextmanager
     def slot(self) -> Iterator[Slot]:
         """Hold a slot; raises `Busy` where too many wait already or the deadline passes."""

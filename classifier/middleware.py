@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from . import logs
+from .admission import admission
 from .api.problems import problem_response
 from .context import site
 from .errors import Busy, ClassifierError, ImageTooLarge
@@ -22,6 +23,7 @@ logger = logging.getLogger("classifier.requests")
 
 JSON = "application/json"
 RETRY_SECONDS = 5  # after the database was away
+PICTURE_PATHS = ("/", "/api/v1/uploads", "/api/v1/zero-shot-image-classification")  # where pictures are sent to
 
 
 class RequestLog:
@@ -103,21 +105,22 @@ def handler500(request: HttpRequest) -> HttpResponse:
 
 
 class BodyLimit:
-    """Answers 413 to a body that is announced larger than what is taken, before any of it is read.
+    """Answers 413 to a body that is announced larger than what is taken, and 503 to a picture that nobody has time for.
 
-    The last of the middleware, and before the CSRF check, which would read the body.
+    The last of the middleware, and before the CSRF check, which would read the body: so neither costs more than this.
     """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        error = too_large(request)
-        if error is None:
-            return self.get_response(request)
-        response = _refuse(request, error.status, error.code, str(error))
-        response["Connection"] = "close"  # the rest of the body is still on its way
-        return response
+        if error := too_large(request):
+            response = _refuse(request, error.status, error.code, str(error))
+            response["Connection"] = "close"  # the rest of the body is still on its way
+            return response
+        if request.method == "POST" and request.path in PICTURE_PATHS and (error := admission().full()):
+            return _refuse(request, error.status, error.code, str(error), error.retry_after)
+        return self.get_response(request)
 
 
 def too_large(request: HttpRequest) -> ClassifierError | None:
@@ -138,7 +141,7 @@ def _refuse(request: HttpRequest, status: int, code: str, message: str, retry_af
         response = problem_response(status, code, message)
     else:
         logs.note(refused=code)
-        context = {**site(request), "message": message, "retry_after": retry_after}
+        context = {**site(request), "message": message, "retry_after": retry_after, "sent": request.method == "POST"}
         response = HttpResponse(render_to_string(f"{int(status)}.html", context), status=status)
         if retry_after:
             response["Refresh"] = str(retry_after)  # browsers try again by themselves

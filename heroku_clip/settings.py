@@ -154,7 +154,7 @@ CLIP_WEIGHTS_URL = os.environ.get("CLIP_WEIGHTS_URL", "").strip() or "https://op
 # How many pictures are decoded and classified at a time, how many may wait, and for how long: the wait and the work
 # together stay below the 30 seconds after which Heroku's router gives up. Two pictures with one torch thread each take
 # a quarter less processor time than one after the other with two. A dyno shows cores that belong to its neighbours.
-CLIP_SLOTS = int(env_number("CLIP_SLOTS", 2, minimum=1, maximum=64))
+CLIP_SLOTS = int(env_number("CLIP_SLOTS", 3, minimum=1, maximum=64))
 _CORES = 2 if ON_HEROKU else os.cpu_count() or 1
 CLIP_THREADS = int(env_number("CLIP_THREADS", min(max(_CORES // CLIP_SLOTS, 1), 4), minimum=1, maximum=64))
 CLIP_QUEUE = int(env_number("CLIP_QUEUE", 16, minimum=0, maximum=1000))

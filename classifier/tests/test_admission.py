@@ -75,6 +75,15 @@ class AdmissionTests(TestCase):
         self.assertLess(time.monotonic() - started, 1)
         self.assertGreaterEqual(caught.exception.retry_after, 1)
 
+    def test_it_says_beforehand_whether_it_is_full(self):
+        admission, release = Admission(slots=1, queue=0, deadline=10), threading.Event()
+        self.assertIsNone(admission.full())
+        self.hold(admission, release)
+        self.assertGreaterEqual(admission.full().retry_after, 1)
+        roomy, held = Admission(slots=1, queue=1, deadline=10), threading.Event()
+        self.hold(roomy, held)
+        self.assertIsNone(roomy.full())
+
     def test_beyond_the_deadline_it_is_busy(self):
         admission, release = Admission(slots=1, queue=5, deadline=0.05), threading.Event()
         self.hold(admission, release)

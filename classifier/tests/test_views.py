@@ -488,6 +488,18 @@ class ErrorPageTests(SimpleTestCase):
         page = self.failing(Busy("Full."), headers={"accept": "application/json"})
         self.assertEqual((page.status_code, page.json()["detail"]), (503, "Full."))
 
+    def test_a_picture_is_refused_unread_where_too_many_wait(self):
+        full = mock.patch("classifier.admission.Admission.full", return_value=Busy("Too many wait.", 3))
+        for path, headers in (("/", {}), ("/", {"accept": "application/json"}), ("/api/v1/uploads", {})):
+            with self.subTest(path=path, headers=headers), full:
+                body = mock.patch("django.http.request.HttpRequest._load_post_and_files", side_effect=AssertionError)
+                with body:
+                    page = Client(enforce_csrf_checks=True).post(path, {"image": photo("coffee.png")}, headers=headers)
+                self.assertContains(page, "Too many wait.", status_code=503)
+                self.assertEqual(page.headers["Retry-After"], "3")
+        with full:
+            self.assertEqual(self.get().status_code, 200)  # pages do not wait
+
     @override_settings(MAX_FORM_BYTES=10)
     def test_a_body_too_large(self):
         page = Client().post(reverse("home"), {"image": photo("coffee.png")})
