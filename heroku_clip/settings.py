@@ -152,8 +152,9 @@ CLIP_PRECISION = os.environ.get("CLIP_PRECISION", "").strip() or "auto"
 CLIP_MODEL_DIR = Path(os.environ.get("CLIP_MODEL_DIR", "").strip() or BASE_DIR / "model")
 CLIP_WEIGHTS_URL = os.environ.get("CLIP_WEIGHTS_URL", "").strip() or "https://openaipublic.azureedge.net/clip/models"
 # How many pictures are decoded and classified at a time, how many may wait, and for how long: the wait and the work
-# together stay below the 30 seconds after which Heroku's router gives up. Two pictures with one torch thread each take
-# a quarter less processor time than one after the other with two. A dyno shows cores that belong to its neighbours.
+# together stay below the 30 seconds after which Heroku's router gives up. One torch thread each takes a quarter less
+# processor time than one picture after the other with two; the third picture keeps two cores busy while another is
+# being stored. A dyno shows cores that belong to its neighbours.
 CLIP_SLOTS = int(env_number("CLIP_SLOTS", 3, minimum=1, maximum=64))
 _CORES = 2 if ON_HEROKU else os.cpu_count() or 1
 CLIP_THREADS = int(env_number("CLIP_THREADS", min(max(_CORES // CLIP_SLOTS, 1), 4), minimum=1, maximum=64))
