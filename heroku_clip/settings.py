@@ -223,7 +223,6 @@ X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        "img-src": [SELF, "data:", "blob:"],  # previews of pictures that were chosen and not yet sent
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],

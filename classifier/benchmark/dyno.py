@@ -81,7 +81,8 @@ class Build:
             "PYTHONUNBUFFERED": "1",
             "SOURCE_VERSION": "0123456789abcdef0123456789abcdef01234567",
             "STACK": "heroku-24",
-            # Not Heroku's: where this machine has to look for packages.
+            # Not Heroku's: where this machine looks for packages, and no waiting for an index that it cannot reach.
+            "PIP_RETRIES": "1",
             **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
         }
 

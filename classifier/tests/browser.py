@@ -70,7 +70,7 @@ class BrowserTestCase(StaticLiveServerTestCase):
         return page
 
     def _same_host(self, url: str) -> None:
-        if not url.startswith((self.live_server_url, "blob:", "data:")):
+        if not url.startswith(self.live_server_url):
             self.complaints.append(f"request to {url}")
 
     def _console(self, text: str) -> None:

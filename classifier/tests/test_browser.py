@@ -124,6 +124,24 @@ class UploadTests(BrowserTestCase):
     def first_picture(self, route, held: list) -> bool:
         return not held and "multipart" in route.request.headers.get("content-type", "")
 
+    def test_what_is_on_its_way_is_shown(self):
+        page, held = self.page, []
+        page.goto("/")
+        page.route("**/", lambda route: held.append(route) if self.first_picture(route, held) else route.continue_())
+        coffee = {"name": "coffee.png", "mimeType": "image/png", "buffer": Path(COFFEE).read_bytes()}
+        page.set_input_files("#image", [coffee, BAD])
+        preview = page.locator("#queue li").nth(0).locator("canvas")
+        expect(preview).to_be_visible()
+        shown = preview.evaluate(
+            "canvas => [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"
+        )
+        with Image.open(COFFEE) as photo:
+            middle = photo.convert("RGB").getpixel((photo.width // 2, photo.height // 2))
+        self.assertLess(max(abs(a - b) for a, b in zip(shown, (*middle, 255), strict=True)), 12)
+        expect(page.locator("#queue li").nth(1).locator("canvas")).to_be_hidden()
+        held[0].continue_()
+        expect(page.locator("#queue li").nth(0)).to_contain_text("espresso")
+
     def test_more_than_twelve(self):
         self.page.goto("/")
         self.page.set_input_files("#image", [BAD] * 14)

@@ -8,6 +8,7 @@ const MOST = 12; // pictures taken in one go
 const TRIES = 8; // while the server says it is busy
 const KEEP_BYTES = 1e6; // smaller files are sent as they are
 const SHORT_SIDE = 896; // pixels that a scaled photo keeps: four times what CLIP looks at
+const PREVIEW_SIDE = 640; // pixels
 
 const byId = (id) => document.getElementById(id);
 const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
@@ -36,6 +37,23 @@ async function smaller(file) {
     return blob && blob.size < file.size ? new File([blob], file.name, { type: blob.type }) : file;
   } catch {
     return file; // what this browser cannot read, the server may
+  }
+}
+
+// On a canvas: an <img> would need a policy that allows blob: addresses. One at a time, since a photo is large unpacked.
+let previews = Promise.resolve();
+
+async function preview(file, canvas) {
+  try {
+    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+    const scale = Math.min(1, PREVIEW_SIDE / Math.max(bitmap.width, bitmap.height));
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    bitmap.close();
+    canvas.hidden = false;
+  } catch {
+    // what this browser cannot read goes without
   }
 }
 
@@ -83,14 +101,10 @@ class Item {
     this.file = file;
     this.element = byId("queue-item").content.firstElementChild.cloneNode(true);
     const part = (selector) => this.element.querySelector(selector);
-    Object.assign(this, { image: part("img"), state: part(".state"), bar: part("progress"), link: part("a"), again: part("button") });
+    Object.assign(this, { state: part(".state"), bar: part("progress"), link: part("a"), again: part("button") });
     part(".name").textContent = file.name;
     this.bar.setAttribute("aria-label", `Progress of ${file.name}`);
-    this.image.onload = () => {
-      this.image.hidden = false;
-      URL.revokeObjectURL(this.image.src);
-    };
-    this.image.src = URL.createObjectURL(file);
+    previews = previews.then(() => preview(file, part("canvas")));
     this.show("Waiting");
     byId("queue").append(this.element);
   }
