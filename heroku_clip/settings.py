@@ -153,11 +153,11 @@ CLIP_MODEL_DIR = Path(os.environ.get("CLIP_MODEL_DIR", "").strip() or BASE_DIR /
 CLIP_WEIGHTS_URL = os.environ.get("CLIP_WEIGHTS_URL", "").strip() or "https://openaipublic.azureedge.net/clip/models"
 # How many pictures are decoded and classified at a time, how many may wait, and for how long: the wait and the work
 # together stay below the 30 seconds after which Heroku's router gives up. One torch thread each takes a quarter less
-# processor time than one picture after the other with two; the third picture keeps two cores busy while another is
-# being stored. A dyno shows cores that belong to its neighbours.
-CLIP_SLOTS = int(env_number("CLIP_SLOTS", 3, minimum=1, maximum=64))
+# processor time than one picture after the other with two, which also lose a thread's wake-up at every operation; one
+# picture more than there are cores keeps them busy while another is being stored. A dyno shows its neighbours' cores.
 _CORES = 2 if ON_HEROKU else os.cpu_count() or 1
-CLIP_THREADS = int(env_number("CLIP_THREADS", min(max(_CORES // CLIP_SLOTS, 1), 4), minimum=1, maximum=64))
+CLIP_SLOTS = int(env_number("CLIP_SLOTS", min(_CORES, 4) + 1, minimum=1, maximum=64))
+CLIP_THREADS = int(env_number("CLIP_THREADS", 1, minimum=1, maximum=64))
 CLIP_QUEUE = int(env_number("CLIP_QUEUE", 16, minimum=0, maximum=1000))
 CLIP_QUEUE_SECONDS = env_number("CLIP_QUEUE_SECONDS", 15, minimum=0, maximum=28)
 # After so long without a text the text tower is let go; the next text loads it again.

@@ -102,6 +102,8 @@ def onnx_embed(path: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Else its threads go on spinning after their work, on the cores that the next contestant computes on.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda pixels: session.run(None, {name: pixels})[0]

@@ -1,8 +1,8 @@
 """`manage.py benchmark`: the engine against OpenAI's code and ONNX Runtime, side by side in one run.
 
 Other work on the machine slows whoever runs at that moment. So each contestant takes turns with OpenAI's code, batch by
-batch, and a ratio compares the medians of those turns only. Pauses let ONNX Runtime's threads, which go on spinning
-after their work, fall asleep before the next turn.
+batch, and a ratio compares the medians of those turns only. Pauses let threads that wait for more work fall asleep before
+the next turn.
 """
 
 from __future__ import annotations
