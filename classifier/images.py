@@ -21,12 +21,11 @@ from PIL import Image, JpegImagePlugin
 
 from . import containers, pixels, sandbox
 from .errors import BrokenImage, Busy, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
-from .limits import DECODE_MEMORY, TOGETHER_MEMORY
-from .room import Room
+from .limits import DECODE_MEMORY
+from .room import ROOM
 
 LONGEST_RATIO = 50  # of the longer side to the shorter; CLIP looks at the middle square only
 SANDBOXED = ("TIFF", "AVIF")
-ROOM = Room(TOGETHER_MEMORY, timeout=20)  # bytes and seconds
 ADVICE = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
 
 # Pillow's remarks on odd files quote them, and would be kept and logged once for each.

@@ -1,4 +1,4 @@
-"""Memory shared out among the pictures that are decoded at one time."""
+"""Memory shared out among the pictures that are decoded at one time, and the text tower."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .errors import Busy
+from .limits import TOGETHER_MEMORY
 
 
 class Room:
@@ -19,6 +20,11 @@ class Room:
         self._left = size
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
+        self.crowded: Callable[[], None] = lambda: None  # called by whoever has to wait: may give some back
+
+    @property
+    def waited_for(self) -> bool:
+        return bool(self._queue)
 
     @contextmanager
     def take(self, amount: int) -> Iterator[Callable[[int], None]]:
@@ -42,13 +48,22 @@ class Room:
 
     def _enter(self, amount: int) -> None:
         ticket = object()
+
+        def fits() -> bool:
+            return self._queue[0] is ticket and amount <= self._left
+
         with self._changed:
             self._queue.append(ticket)
-            try:
-                if not self._changed.wait_for(lambda: self._queue[0] is ticket and amount <= self._left, self.timeout):
+            must_wait = not fits()
+        try:
+            if must_wait:
+                self.crowded()
+            with self._changed:
+                if not self._changed.wait_for(fits, self.timeout):
                     raise Busy("Many large pictures are being read just now. Try again in a few seconds.", 5)
                 self._left -= amount
-            finally:
+        finally:
+            with self._changed:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
@@ -56,3 +71,6 @@ class Room:
         with self._changed:
             self._left += amount
             self._changed.notify_all()
+
+
+ROOM = Room(TOGETHER_MEMORY, timeout=20)  # bytes and seconds

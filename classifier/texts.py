@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -17,6 +17,9 @@ from django.conf import settings
 from . import admission
 from .errors import TextUnsupported
 from .labels import prompt
+from .limits import TEXT_MEMORY
+from .resident import trim
+from .room import ROOM
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,16 +61,35 @@ class PromptCache:
 
 
 class IdleUnloader:
-    """Lets an engine's text tower go once nobody has used it for CLIP_TEXT_IDLE_SECONDS."""
+    """Lets an engine's text tower go once nobody has used it for CLIP_TEXT_IDLE_SECONDS, or pictures need its memory.
+
+    While it is loaded its share of `ROOM` is taken; where that is not free, who wants the tower waits for pictures.
+    """
 
     def __init__(self) -> None:
+        self._entry = threading.Lock()  # held by the one who waits for room
         self._lock = threading.Lock()
         self._users, self._last, self._waiting = 0, 0.0, False
+        self._loaded: Engine | None = None  # whose tower there is room for
+        self._room = ExitStack()
 
     @contextmanager
     def use(self, loaded: Engine) -> Iterator[None]:
-        with self._lock:
-            self._users += 1
+        """Raises `Busy` where no room came free in time."""
+        with self._entry:
+            if ROOM.waited_for:  # who came earlier goes first, though the tower may be there
+                with ROOM.take(0):
+                    pass
+            with self._lock:
+                self._users += 1
+            try:
+                if self._loaded is None:
+                    self._room.enter_context(ROOM.take(TEXT_MEMORY))
+                    self._loaded = loaded
+            except BaseException:
+                with self._lock:
+                    self._users -= 1
+                raise
         try:
             yield
         finally:
@@ -76,21 +98,34 @@ class IdleUnloader:
                 self._last = time.monotonic()
                 start, self._waiting = not self._waiting, True
             if start:
-                threading.Thread(target=self._wait, args=(loaded,), name="text-idle", daemon=True).start()
+                threading.Thread(target=self._wait, name="text-idle", daemon=True).start()
+            if ROOM.waited_for:
+                self.unload()
 
-    def _wait(self, loaded: Engine) -> None:
+    def unload(self) -> None:
+        """Let the tower go now, unless somebody uses it."""
+        with self._lock:
+            if self._users or self._loaded is None:
+                return
+            self._loaded.unload_text()
+            self._loaded = None
+            room, self._room = self._room, ExitStack()
+        room.close()
+
+    def _wait(self) -> None:
         while True:
             with self._lock:
                 left = self._last + settings.CLIP_TEXT_IDLE_SECONDS - time.monotonic()
                 if left <= 0 and not self._users:
                     self._waiting = False
-                    loaded.unload_text()
-                    return
+                    break
             time.sleep(max(left, 1))
+        self.unload()
 
 
 cache = PromptCache(CACHE_BYTES)
 idle = IdleUnloader()
+ROOM.crowded = idle.unload
 
 
 def text_require(loaded: Engine) -> None:
@@ -116,6 +151,7 @@ def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | 
     if missing:
         with idle.use(loaded), nullcontext(compute) if compute else admission.slot() as run:
             rows.update(zip(missing, run(loaded.embed_texts, missing), strict=True))
+            run(trim)  # thousands of small temporaries of all sizes leave the heap full of holes
         for text in missing:
             cache.put(weights_sha256, text, rows[text].copy())  # a row of its own: not the whole batch kept alive
     return np.stack([rows[text] for text in texts])

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from . import label_sets, runs, services
 from .errors import ClassifierError, ModelUnavailable
 from .logs import line
-from .resident import release_unused, trim
+from .resident import trim
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ def start() -> None:
     except Exception:
         logger.exception("event=model_failed")
         return
-    release_unused()
     logger.info(
         "%s",
         line(

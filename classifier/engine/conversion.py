@@ -199,7 +199,7 @@ def imagenet_head(config: Config, checkpoint: Checkpoint, progress: Progress) ->
     minutes; interrupted, it goes on where it stopped."""
     import torch
 
-    from classifier.engine.prompts import head_weights
+    from classifier.engine.prompts import CHUNK_ALONE, head_weights
     from classifier.engine.text_tower import TextTower
     from classifier.engine.tokenizer import Tokenizer
 
@@ -215,6 +215,7 @@ def imagenet_head(config: Config, checkpoint: Checkpoint, progress: Progress) ->
         progress=lambda done, total: progress("building the ImageNet head", done, total),
         cache_dir=config.model_dir,
         weights_sha256=checkpoint.sha256,
+        chunk=CHUNK_ALONE,
     )
     return torch.from_numpy(rows)
 

@@ -7,6 +7,8 @@ import ctypes
 import gc
 from collections.abc import Iterator
 
+from classifier.resident import release_unused
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LOADING = 256 << 10  # bytes; while loading, temporaries above this are mapped, and unmapped when freed
 SERVING = 4 << 20  # bytes: activations, of which none is as large, are reused; decoded pictures are unmapped
@@ -14,7 +16,7 @@ SERVING = 4 << 20  # bytes: activations, of which none is as large, are reused; 
 
 @contextlib.contextmanager
 def returning_temporaries() -> Iterator[None]:
-    """Leave nothing behind but what was kept.
+    """Leave nothing behind but what was kept, neither on the heap nor of files that were read for it.
 
     glibc raises its threshold for mapping as soon as a mapped block is freed, up to 32 MB, and from then on cuts large
     temporaries out of its heap, where one small block that stays keeps everything below it. With a fixed threshold
@@ -31,6 +33,7 @@ def returning_temporaries() -> Iterator[None]:
             libc.mallopt(M_MMAP_THRESHOLD, SERVING)
             libc.mallopt(M_TRIM_THRESHOLD, 2 * SERVING)
             libc.malloc_trim(0)
+        release_unused()
 
 
 def glibc() -> ctypes.CDLL | None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from classifier.engine import Answer, Config, Engine, Head, ModelInfo
 from classifier.engine.imagenet import imagenet_labels
+from classifier.engine.memory import returning_temporaries
 from classifier.engine.preprocess import centre_crop, picture_resized
 from classifier.errors import ModelUnavailable, TextUnsupported
 
@@ -50,8 +51,9 @@ class StandIn(Engine):
 
         torch.set_num_threads(config.threads)
         manifest = standin_manifest()
-        self.network = EfficientNet.from_name("efficientnet-lite0").eval()
-        self.network.load_state_dict(torch.load(standin_weights(), map_location="cpu", weights_only=True))
+        with returning_temporaries():
+            self.network = EfficientNet.from_name("efficientnet-lite0").eval()
+            self.network.load_state_dict(torch.load(standin_weights(), map_location="cpu", weights_only=True))
         self.info = ModelInfo(
             model=NAME,
             precision="fp32",

@@ -1,13 +1,17 @@
 """Prompts are remembered within a bound, and the text tower goes when it is idle."""
 
+import threading
 import time
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 from django.test import SimpleTestCase, override_settings
 
 from classifier import texts
-from classifier.errors import TextUnsupported
+from classifier.errors import Busy, TextUnsupported
+from classifier.limits import DECODE_MEMORY
+from classifier.room import ROOM
 
 from .colour_engine import ColourEngine
 
@@ -80,9 +84,63 @@ class IdleTests(SimpleTestCase):
         self.wait_for(lambda: engine.unloaded == 2)
 
     @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
+    def test_it_goes_when_a_picture_needs_its_memory(self):
+        engine = ColourEngine()
+        with texts.idle.use(engine):
+            pass
+        with ROOM.take(20_000_000):
+            self.assertEqual(engine.unloaded, 0, "there is room for both")
+        with ROOM.take(DECODE_MEMORY):
+            self.assertEqual(engine.unloaded, 1)
+        with texts.idle.use(engine):  # and comes back
+            self.assertLess(ROOM._left, DECODE_MEMORY)
+        texts.idle.unload()
+        self.assertEqual((engine.unloaded, ROOM._left), (2, ROOM.size))
+
+    @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
+    def test_a_picture_waits_for_those_who_use_it_and_no_longer(self):
+        engine, order = ColourEngine(), []
+
+        def look():
+            with ROOM.take(DECODE_MEMORY):
+                order.append("picture")
+
+        def read():
+            with texts.idle.use(engine):
+                order.append("second")
+
+        with texts.idle.use(engine):
+            picture = threading.Thread(target=look)
+            picture.start()
+            self.wait_for(lambda: ROOM.waited_for)
+            second = threading.Thread(target=read)
+            second.start()
+            time.sleep(0.1)
+            self.assertEqual((order, engine.unloaded), ([], 0))
+        picture.join()
+        second.join()
+        self.assertEqual(order, ["picture", "second"])
+        texts.idle.unload()
+
+    def test_without_room_nothing_is_loaded(self):
+        engine = ColourEngine()
+        with (
+            mock.patch.object(ROOM, "timeout", 0),
+            ROOM.take(DECODE_MEMORY),
+            self.assertRaises(Busy),
+            texts.idle.use(engine),
+        ):
+            self.fail("there was no room")
+        with texts.idle.use(engine):
+            pass
+        texts.idle.unload()
+        self.assertEqual(engine.unloaded, 1)
+
+    @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
     def test_it_stays_while_the_time_has_not_passed(self):
         engine, idle = ColourEngine(), texts.IdleUnloader()
         with idle.use(engine):
             pass
         time.sleep(0.2)
         self.assertEqual(engine.unloaded, 0)
+        idle.unload()
