@@ -153,6 +153,40 @@ def _upload(
     return float(answer.headers.get("retry-after", 0))
 
 
+def everything_at_once(server: Server, *, turns: int = 10) -> tuple[Counter, Memory]:
+    """What takes most memory: three visitors bring a hundred new labels each time, five the largest pictures.
+
+    Returns the answers by status, and the memory at its peak.
+    """
+    pictures, largest = list(photos().values()), [large_jpeg(), large_png(30)]
+    answers: Counter = Counter()
+    peak, stop = [memory(server.process.pid)], threading.Event()
+
+    def label(visitor: int) -> None:
+        for turn in range(turns):
+            labels = [f"number {visitor} {turn} {number} of a kind" for number in range(100)]
+            answers[server.client(60).classify(pictures[turn % len(pictures)], labels).status] += 1
+
+    def look(visitor: int) -> None:
+        client = server.client(60)
+        for turn in range(turns):
+            answers[client.upload(largest[(visitor + turn) % 2]).status] += 1
+
+    def watch() -> None:
+        while not stop.wait(0.05):
+            peak[0] = peak[0].highest(memory(server.process.pid))
+
+    threads = [threading.Thread(target=work, args=(visitor,)) for visitor, work in enumerate([label] * 3 + [look] * 5)]
+    watcher = threading.Thread(target=watch)
+    for thread in [watcher, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    watcher.join()
+    return answers, peak[0]
+
+
 # --- manage.py benchmark --server --------------------------------------------------------------------------------
 
 
@@ -236,6 +270,10 @@ def server_benchmark(*, environment: dict[str, str], uploads: int = 200) -> Iter
                 if set(result.answers) != {302}:
                     yield f"{clients} clients: answers", str(dict(result.answers))
             yield "memory at peak: PSS, anonymous", f"{peak.pss:.0f} MB, {peak.anonymous:.0f} MB"
+            if server.environment["CLIP_MODEL"] != "standin":
+                answers, peak = everything_at_once(server)
+                yield "new labels and the largest pictures: answers", str(dict(answers))
+                yield "... memory at peak: PSS, anonymous", f"{peak.pss:.0f} MB, {peak.anonymous:.0f} MB"
         alone = max(alone, engine_rate(server))
         yield "engine alone: pictures per second", f"{alone:.1f}"
         yield f"{clients} clients: of what the engine does alone", f"{result.rate / alone:.0%}"

@@ -204,6 +204,17 @@ class Client:
         body += f"\r\n--{boundary}--\r\n".encode()
         return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
+    def classify(self, picture: bytes, labels: list[str]) -> Answer:
+        """One upload through the API, against labels of one's own."""
+        boundary = uuid.uuid4().hex
+        parts = {'name="candidate_labels"': "\n".join(labels).encode(), 'name="image"; filename="picture"': picture}
+        body = b"".join(
+            f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
+            for head, value in parts.items()
+        )
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return self.request("POST", "/api/v1/uploads", body + f"--{boundary}--\r\n".encode(), headers)
+
     def upload(self, picture: bytes, name: str = "picture.jpg") -> Answer:
         body, headers = self.form(picture, name)
         return self.request("POST", "/", body, headers)
