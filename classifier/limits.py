@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 DECODE_MEMORY = 150_000_000  # bytes that reading one picture may take
-TOGETHER_MEMORY = 150_000_000  # bytes that all pictures may take that are read or looked at at one time
-TEXT_MEMORY = 130_000_000  # bytes of that which the text tower of ViT-B/32 takes while it is loaded
+TOGETHER_MEMORY = 150_000_000  # bytes for all pictures that are read at one time, and the text tower
+TEXT_MEMORY = 130_000_000  # bytes of that for the text tower (ViT-B/32's) while it is loaded
 
 # The most pixels of an ordinary colour picture whose full size, decoded, fits into that with a file of some megabytes.
 # A JPEG can be decoded small and a GIF has a byte per pixel: these fit at any size that is allowed.

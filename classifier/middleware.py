@@ -107,7 +107,7 @@ def handler500(request: HttpRequest) -> HttpResponse:
 class BodyLimit:
     """Answers 413 to a body that is announced larger than what is taken, and 503 to a picture that nobody has time for.
 
-    The last of the middleware, and before the CSRF check, which would read the body: so neither costs more than this.
+    The last of the middleware, and before the CSRF check, which would parse the body: so neither costs more than this.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -118,9 +118,18 @@ class BodyLimit:
             response = _refuse(request, error.status, error.code, str(error))
             response["Connection"] = "close"  # the rest of the body is still on its way
             return response
-        if request.method == "POST" and request.path in PICTURE_PATHS and (error := admission().full()):
-            return _refuse(request, error.status, error.code, str(error), error.retry_after)
+        if brings_picture(request) and (error := admission().full()):
+            return _refuse(request, error.status, error.code, str(error), error.retry_after, sent=True)
         return self.get_response(request)
+
+
+def brings_picture(request: HttpRequest) -> bool:
+    """Not the empty form, which the script sends first to be known to us."""
+    return (
+        request.method == "POST"
+        and request.path in PICTURE_PATHS
+        and request.META.get("CONTENT_LENGTH", "") not in ("", "0")
+    )
 
 
 def too_large(request: HttpRequest) -> ClassifierError | None:
@@ -135,15 +144,21 @@ def too_large(request: HttpRequest) -> ClassifierError | None:
     return ImageTooLarge.of(length, int(settings.MAX_UPLOAD_MB * 1e6))
 
 
-def _refuse(request: HttpRequest, status: int, code: str, message: str, retry_after: int | None = None) -> HttpResponse:
-    """An error as a page, or for a program as RFC 9457's JSON. Asks neither the database nor the session."""
+def _refuse(
+    request: HttpRequest, status: int, code: str, message: str, retry_after: int | None = None, sent: bool = False
+) -> HttpResponse:
+    """An error as a page, or for a program as RFC 9457's JSON. Asks neither the database nor the session.
+
+    `sent`: what came was a picture, of which nothing is kept; its page can be had again.
+    """
     if request.path.startswith("/api/") or request.get_preferred_type(["text/html", JSON]) == JSON:
         response = problem_response(status, code, message)
     else:
         logs.note(refused=code)
-        context = {**site(request), "message": message, "retry_after": retry_after, "sent": request.method == "POST"}
+        again = retry_after and (sent or request.method in ("GET", "HEAD"))
+        context = {**site(request), "message": message, "again": again, "sent": sent}
         response = HttpResponse(render_to_string(f"{int(status)}.html", context), status=status)
-        if retry_after:
+        if again:
             response["Refresh"] = str(retry_after)  # browsers try again by themselves
     if retry_after:
         response["Retry-After"] = str(retry_after)

@@ -46,6 +46,9 @@ class Room:
         finally:
             self._give_back(held)
 
+    def busy(self) -> Busy:
+        return Busy("Many large pictures are being read just now. Try again in a few seconds.", 5)
+
     def _enter(self, amount: int) -> None:
         ticket = object()
 
@@ -60,7 +63,7 @@ class Room:
                 self.crowded()
             with self._changed:
                 if not self._changed.wait_for(fits, self.timeout):
-                    raise Busy("Many large pictures are being read just now. Try again in a few seconds.", 5)
+                    raise self.busy()
                 self._left -= amount
         finally:
             with self._changed:
@@ -73,4 +76,4 @@ class Room:
             self._changed.notify_all()
 
 
-ROOM = Room(TOGETHER_MEMORY, timeout=20)  # bytes and seconds
+ROOM = Room(TOGETHER_MEMORY, timeout=6)  # bytes and seconds; a slot was waited for before, and the work comes after

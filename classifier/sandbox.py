@@ -28,7 +28,7 @@ ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONP
 
 COMMAND = [sys.executable, "-m", "classifier.sandbox"]
 
-TURN = Room(1, timeout=20)  # one at a time: who calls `read` holds it
+TURN = Room(1, timeout=8)  # one at a time: who calls `read` holds it
 
 
 def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int, int]:

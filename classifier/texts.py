@@ -1,6 +1,7 @@
 """Texts to embeddings while the server runs: prompts are remembered, and the text tower goes when nobody asks.
 
-The tower and its tokenizer hold some 100 MB (ViT-B/32, float32), which a dyno of 512 MB cannot spare all day.
+The tower, its tokenizer and what they compute in take 130 MB at most (ViT-B/32), which a dyno of 512 MB cannot spare
+all day.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from . import admission
-from .errors import TextUnsupported
+from .errors import Busy, TextUnsupported
 from .labels import prompt
 from .limits import TEXT_MEMORY
 from .resident import trim
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Head
 
 CACHE_BYTES = 8_000_000  # about 4,000 prompts of 512 numbers
+PIECE = 500  # prompts of a long head that are computed in one go, in a second or two
 
 
 class PromptCache:
@@ -76,7 +78,9 @@ class IdleUnloader:
     @contextmanager
     def use(self, loaded: Engine) -> Iterator[None]:
         """Raises `Busy` where no room came free in time."""
-        with self._entry:
+        if not self._entry.acquire(timeout=ROOM.timeout):
+            raise ROOM.busy()
+        try:
             if ROOM.waited_for:  # who came earlier goes first, though the tower may be there
                 with ROOM.take(0):
                     pass
@@ -90,6 +94,8 @@ class IdleUnloader:
                 with self._lock:
                     self._users -= 1
                 raise
+        finally:
+            self._entry.release()
         try:
             yield
         finally:
@@ -149,7 +155,8 @@ def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | 
     rows = {text: cache.get(weights_sha256, text) for text in texts}
     missing = [text for text, row in rows.items() if row is None]
     if missing:
-        with idle.use(loaded), nullcontext(compute) if compute else admission.slot() as run:
+        # The slot first: whoever decodes holds one and waits for the room that the tower takes.
+        with nullcontext(compute) if compute else admission.slot() as run, idle.use(loaded):
             rows.update(zip(missing, run(loaded.embed_texts, missing), strict=True))
             run(trim)  # thousands of small temporaries of all sizes leave the heap full of holes
         for text in missing:
@@ -178,10 +185,30 @@ def head_build(
     templates: Sequence[str],
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Head:
-    """The head of many labels, past the cache. `progress` is told what, how many prompts are done, and of how many."""
+    """The head of many labels, past the cache. `progress` is told what, how many prompts are done, and of how many.
+
+    A piece at a time: between two, pictures that wait for the tower's memory go first.
+    """
+    import numpy as np
+
+    from .engine import Head
+
     text_require(loaded)
-    with idle.use(loaded):
-        return loaded.build_head(name, labels, templates, progress)
+    size, total, rows = max(1, PIECE // len(templates)), len(labels) * len(templates), []
+    for start in range(0, len(labels), size):
+
+        def report(what: str, done: int, _of: int, before: int = start * len(templates)) -> None:
+            if progress:
+                progress(what, before + done, total)
+
+        while True:
+            try:
+                with idle.use(loaded):
+                    rows.append(loaded.build_head(name, labels[start : start + size], templates, report).weights)
+                break
+            except Busy:  # of no consequence here: nobody waits, and `report` says that we are still there
+                report(f"waiting to build the head {name}", 0, total)
+    return Head(name, tuple(labels), np.concatenate(rows), (None,) * len(labels))
 
 
 def _size(text: str, row: np.ndarray) -> int:

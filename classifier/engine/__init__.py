@@ -177,7 +177,7 @@ def load_engine(config: Config) -> Engine:
         return ClipEngine(config)
     except ModelUnavailable:
         raise
-    except (ModelError, ImportError, MemoryError, OSError) as error:
+    except (ModelError, ImportError, MemoryError, OSError, RuntimeError) as error:
         raise ModelUnavailable(f"The model could not be loaded: {error}") from error
 
 

@@ -118,18 +118,24 @@ class Float32Linear(nn.Module):
         weight = tensors["weight"].float()
         self.weight = weight * tensors["scale"][:, None] if "scale" in tensors else weight  # (O, I)
         self.bias, self.gain = tensors["bias"], gain
-        self.onednn = has_onednn()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = float32_linear(x, self.weight, self.bias, self.onednn)
+        y = float32_linear(x, self.weight, self.bias)
         return y if self.gain == 1 else y.mul_(self.gain)
 
 
-def float32_linear(x: Tensor, weight: Tensor, bias: Tensor, onednn: bool) -> Tensor:
-    """By oneDNN where torch has it: F.linear asks MKL, which takes twice as long on AMD's processors."""
-    if x.is_cuda or not onednn:
+if has_onednn():
+
+    def float32_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """By oneDNN: F.linear asks MKL, which takes twice as long on AMD's processors."""
+        if x.is_cuda:
+            return F.linear(x, weight, bias)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", no_arguments(), "")
+
+else:  # TorchScript compiles both sides of an `if`, and this operator is not there
+
+    def float32_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", no_arguments(), "")
 
 
 class Float16Linear(nn.Module):

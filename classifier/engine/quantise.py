@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from classifier.engine.checkpoint import Shape
 from classifier.engine.image_tower import BATCH, Block, Stem, block_store, block_tensors, ends_store, stem_tensors
-from classifier.engine.linear import float32_linear, has_onednn
+from classifier.engine.linear import float32_linear
 
 EXPONENTS = (0.3, 0.5, 0.7, 0.9)
 SAMPLE = 256  # tokens on which exponents are compared
@@ -93,11 +93,11 @@ def smoothing(given: Recorder, weight: Tensor) -> Tensor:
     sample, largest = given.sample(), given.largest().clamp(min=1e-5)
     no_bias = weight.new_zeros(len(weight))
     heaviest = weight.abs().amax(dim=0).clamp(min=1e-5)  # (I,)
-    exact, best, least = float32_linear(sample, weight, no_bias, has_onednn()), torch.ones_like(largest), float("inf")
+    exact, best, least = float32_linear(sample, weight, no_bias), torch.ones_like(largest), float("inf")
     for exponent in (None, *EXPONENTS):
         scale = torch.ones_like(largest) if exponent is None else largest**exponent / heaviest ** (1 - exponent)
         scale = scale / scale.log().mean().exp()  # only ratios between channels matter
-        y = float32_linear(rounded(sample / scale), rounded(weight * scale), no_bias, has_onednn())
+        y = float32_linear(rounded(sample / scale), rounded(weight * scale), no_bias)
         loss = (y - exact).square().sum().item()
         if loss < least:
             best, least = scale, loss

@@ -70,6 +70,21 @@ class KernelTests(SimpleTestCase):
                     self.assertEqual(linear.kernel_of(precision), "float32")
                 self.assertIn(f"no {precision} kernel", logs.output[0])
 
+    def test_a_torch_without_onednn_is_not_asked_for_it(self):
+        """As on macOS, where TorchScript would stumble over the operator's very name."""
+        code = (
+            "import torch; torch.backends.mkldnn.is_available = lambda: False\n"
+            "from classifier.engine.linear import kernels_of, linear_load, linear_store\n"
+            "assert 'onednn-int8' not in kernels_of('int8')\n"
+            "weight, bias, x = torch.randn(8, 4), torch.randn(8), torch.randn(3, 4)\n"
+            "layer = torch.jit.script(linear_load(linear_store('fp32', weight, bias), 'float32'))\n"
+            "assert torch.allclose(layer(x), torch.nn.functional.linear(x, weight, bias), atol=1e-6)\n"
+            "print(layer.inlined_graph)"
+        )
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        self.assertIn("aten::linear", answer.stdout)
+        self.assertNotIn("mkldnn", answer.stdout)
+
     def test_a_processor_that_multiplies_bytes_inexactly_is_found_out(self):
         """oneDNN told to use AVX2 only overflows as processors without VNNI do; fbgemm's seven bits stay right."""
         code = "from classifier.engine.linear import kernels_of; print(kernels_of('int8'))"

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from types import SimpleNamespace
 from unittest import mock
 
@@ -9,6 +10,7 @@ import numpy as np
 from django.test import SimpleTestCase, override_settings
 
 from classifier import texts
+from classifier.admission import Admission
 from classifier.errors import Busy, TextUnsupported
 from classifier.limits import DECODE_MEMORY
 from classifier.room import ROOM
@@ -43,6 +45,7 @@ class EmbedTests(SimpleTestCase):
     def setUp(self):
         texts.cache.clear()
         self.addCleanup(texts.cache.clear)
+        self.addCleanup(texts.idle.unload)
         self.engine = ColourEngine()
 
     def test_a_prompt_is_computed_once(self):
@@ -64,6 +67,10 @@ class EmbedTests(SimpleTestCase):
 
 
 class IdleTests(SimpleTestCase):
+    def setUp(self):
+        texts.idle.unload()  # whatever other tests have left
+        self.addCleanup(texts.idle.unload)
+
     def wait_for(self, condition):
         deadline = time.monotonic() + 10
         while not condition() and time.monotonic() < deadline:
@@ -120,7 +127,46 @@ class IdleTests(SimpleTestCase):
         picture.join()
         second.join()
         self.assertEqual(order, ["picture", "second"])
-        texts.idle.unload()
+
+    @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
+    def test_who_wants_a_slot_does_not_hold_the_room_meanwhile(self):
+        """A search that had the tower's room and waited for a slot stopped the upload in that slot for want of room."""
+        engine, one = ColourEngine(), Admission(slots=1, queue=5, deadline=10)
+        texts.cache.clear()
+        with mock.patch("classifier.admission.admission", return_value=one):
+            with one.slot():
+                search = threading.Thread(target=lambda: texts.texts_embed(engine, ["red"]))
+                search.start()
+                self.wait_for(lambda: one.waiting == 1)
+                with ROOM.take(DECODE_MEMORY):
+                    pass
+            search.join()
+        self.assertEqual(engine.texts_seen, ["red"])
+
+    @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
+    def test_pictures_go_between_the_pieces_of_a_long_head(self):
+        order, waiting = [], []
+
+        def look():
+            with ROOM.take(DECODE_MEMORY):
+                order.append("picture")
+
+        def before(done):
+            if not waiting:
+                waiting.append(threading.Thread(target=look))
+                waiting[0].start()
+                self.wait_for(lambda: ROOM.waited_for)
+            order.append(done)
+
+        labels = [f"{colour} {number}" for number in range(3) for colour in ("red", "blue")]
+        engine, told = ColourEngine(before=before), []
+        with mock.patch.object(texts, "PIECE", 4):
+            head = texts.head_build(engine, "set", labels, ["a {}", "the {}"], lambda *said: told.append(said[1:]))
+        waiting[0].join()
+        self.assertEqual(order, [0, 1, 2, 3, "picture", 0, 1, 2, 3, 0, 1, 2, 3])
+        self.assertEqual(told, [(done, 12) for done in range(12)])
+        np.testing.assert_array_equal(head.weights, engine.embed(labels))
+        self.assertEqual(head.labels, tuple(labels))
 
     def test_without_room_nothing_is_loaded(self):
         engine = ColourEngine()
@@ -135,6 +181,20 @@ class IdleTests(SimpleTestCase):
             pass
         texts.idle.unload()
         self.assertEqual(engine.unloaded, 1)
+
+    def test_a_long_head_waits_until_there_is_room(self):
+        engine, told = ColourEngine(), []
+        held = ExitStack()
+        held.enter_context(ROOM.take(DECODE_MEMORY))
+
+        def progress(what, done, total):
+            told.append(what)
+            held.close()
+
+        with mock.patch.object(ROOM, "timeout", 0.01):
+            head = texts.head_build(engine, "set", ["red", "blue"], ["a {}"], progress)
+        self.assertIn("waiting", told[0])
+        self.assertEqual(head.labels, ("red", "blue"))
 
     @override_settings(CLIP_TEXT_IDLE_SECONDS=60)
     def test_it_stays_while_the_time_has_not_passed(self):

@@ -176,6 +176,14 @@ class ClassifyTests(TestCase):
         self.assertContains(response, 'aria-describedby="image-note image-error" aria-invalid="true"', status_code=422)
         self.assertContains(response, 'id="image-error"', status_code=422)
 
+    def test_the_empty_form_makes_a_visitor_known_however_many_wait(self):
+        client = Client()
+        with mock.patch("classifier.admission.Admission.full", return_value=Busy("Too many wait.", 3)):
+            form = "application/x-www-form-urlencoded"
+            answer = client.post(reverse("home"), b"", form, headers={"accept": "application/json"})
+        self.assertEqual(answer.status_code, 422)
+        self.assertIn("owner", client.session)
+
     def test_a_busy_server_says_when_to_come_back(self):
         with mock.patch.object(services, "upload_create", side_effect=Busy("Too many pictures are waiting.", 7)):
             response = self.send(photo("coffee.png"))

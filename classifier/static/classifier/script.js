@@ -151,7 +151,9 @@ class Uploader {
     this.known ??= fetch(this.form.action, {
       method: "POST",
       headers: { Accept: "application/json", "X-CSRFToken": this.form.elements.csrfmiddlewaretoken.value },
-    }).catch(() => { this.known = null; });
+    })
+      .then(({ status }) => { if (status >= 500) this.known = null; })
+      .catch(() => { this.known = null; });
     return this.known;
   }
 
