@@ -142,6 +142,20 @@ class UploadTests(BrowserTestCase):
         held[0].continue_()
         expect(page.locator("#queue li").nth(0)).to_contain_text("espresso")
 
+    def test_a_preview_fits_a_phone(self):
+        page, held = self.visitor(viewport={"width": 390, "height": 844}), []
+        page.goto("/")
+        page.route("**/", lambda route: held.append(route) if self.first_picture(route, held) else route.continue_())
+        page.set_input_files("#image", COFFEE)
+        preview = page.locator("#queue canvas")
+        expect(preview).to_be_visible()
+        self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 390)
+        shown = preview.bounding_box()
+        self.assertLess(shown["width"], 390)
+        self.assertAlmostEqual(shown["width"] / shown["height"], 600 / 400, delta=0.02)
+        held[0].continue_()
+        page.wait_for_url("**/uploads/*/")
+
     def test_more_than_twelve(self):
         self.page.goto("/")
         self.page.set_input_files("#image", [BAD] * 14)
