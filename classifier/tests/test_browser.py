@@ -143,7 +143,7 @@ class UploadTests(BrowserTestCase):
         expect(page.locator("#queue li").nth(0)).to_contain_text("espresso")
 
     def test_a_preview_fits_a_phone(self):
-        page, held = self.visitor(viewport={"width": 390, "height": 844}), []
+        page, held = self.visitor(viewport=PHONE), []
         page.goto("/")
         page.route("**/", lambda route: held.append(route) if self.first_picture(route, held) else route.continue_())
         page.set_input_files("#image", COFFEE)
