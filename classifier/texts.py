@@ -1,7 +1,7 @@
 """Texts to embeddings while the server runs: prompts are remembered, and the text tower goes when nobody asks.
 
-The tower, its tokenizer and what they compute in take 130 MB at most (ViT-B/32), which a dyno of 512 MB cannot spare
-all day.
+The tower, its tokenizer and what they compute in take some 130 MB (ViT-B/32), which a dyno of 512 MB cannot spare all
+day.
 """
 
 from __future__ import annotations

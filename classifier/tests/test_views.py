@@ -176,6 +176,14 @@ class ClassifyTests(TestCase):
         self.assertContains(response, 'aria-describedby="image-note image-error" aria-invalid="true"', status_code=422)
         self.assertContains(response, 'id="image-error"', status_code=422)
 
+    def test_a_page_that_was_sent_promises_nothing_where_the_database_is_away(self):
+        with mock.patch.object(services, "upload_create", side_effect=OperationalError("gone")):
+            response = self.send(photo("coffee.png"))
+        self.assertContains(response, "Nothing is lost", status_code=503)
+        self.assertNotContains(response, "by itself", status_code=503)
+        self.assertNotIn("Refresh", response.headers)
+        self.assertIn("Retry-After", response.headers)
+
     def test_the_empty_form_makes_a_visitor_known_however_many_wait(self):
         client = Client()
         with mock.patch("classifier.admission.Admission.full", return_value=Busy("Too many wait.", 3)):
@@ -505,6 +513,9 @@ class ErrorPageTests(SimpleTestCase):
                     page = Client(enforce_csrf_checks=True).post(path, {"image": photo("coffee.png")}, headers=headers)
                 self.assertContains(page, "Too many wait.", status_code=503)
                 self.assertEqual(page.headers["Retry-After"], "3")
+                if path == "/" and not headers:
+                    self.assertContains(page, "Nothing was stored; the page comes back by itself", status_code=503)
+                    self.assertEqual(page.headers["Refresh"], "3")
         with full:
             self.assertEqual(self.get().status_code, 200)  # pages do not wait
 
