@@ -64,6 +64,6 @@ def post_fork(server: Arbiter, worker: BufferingWorker) -> None:
 
 def post_worker_init(worker: BufferingWorker) -> None:
     """The port is bound and requests are taken; the model loads meanwhile."""
-    from classifier import upkeep
+    from classifier.services import upkeep
 
     threading.Thread(target=upkeep.run, name="upkeep", daemon=True).start()

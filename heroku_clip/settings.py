@@ -80,9 +80,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "classifier.middleware.RequestLog",
-    "classifier.middleware.PolicyHeaders",
-    "classifier.api.problems.api_errors",
+    "classifier.http.middleware.RequestLog",
+    "classifier.http.middleware.PolicyHeaders",
+    "classifier.http.problems.api_errors",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -92,8 +92,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "classifier.middleware.Unavailable",
-    "classifier.middleware.BodyLimit",
+    "classifier.http.middleware.Unavailable",
+    "classifier.http.middleware.BodyLimit",
 ]
 
 ROOT_URLCONF = "heroku_clip.urls"
@@ -109,7 +109,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "classifier.context.site",
+                "classifier.http.context.site",
             ],
         },
     },

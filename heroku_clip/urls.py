@@ -8,4 +8,4 @@ urlpatterns = [
     path("", include("classifier.urls")),
 ]
 
-handler500 = "classifier.middleware.handler500"
+handler500 = "classifier.http.middleware.handler500"

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
-from ..errors import ImageTooLarge
-from .bodies import BESIDES, CHUNK, append, spool
-from .problems import Problem
+from classifier.api.bodies import BESIDES, CHUNK, append, spool
+from classifier.errors import ImageTooLarge
+from classifier.http.problems import Problem
 
 Read = Callable[[int], bytes]
 # Inside a JSON string a quote is always escaped, so this is the key and nothing else. HTML's slashes may be `\/`.

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 
-from ..errors import ImageTooLarge, MissingImage
-from .problems import Problem
+from classifier.errors import ImageTooLarge, MissingImage
+from classifier.http.problems import Problem
 
 CHUNK = 65536  # bytes
 BESIDES = 1_000_000  # bytes that a request may have besides the picture: fields, labels, the multipart frame

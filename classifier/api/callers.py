@@ -8,12 +8,12 @@ from django.http import HttpRequest
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
-from ..keys import KEY_PREFIX, SECRET_PREFIX, api_key_find, token_hash
-from ..models import ApiKey, Upload, UploadQuerySet
-from ..ratelimits import client_address
-from ..views import owner_key
-from .bodies import length_check
-from .problems import Problem
+from classifier.api.bodies import length_check
+from classifier.http.owners import owner_key
+from classifier.http.problems import Problem
+from classifier.http.ratelimits import client_address
+from classifier.models import ApiKey, Upload, UploadQuerySet
+from classifier.services.keys import KEY_PREFIX, SECRET_PREFIX, api_key_find, token_hash
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 

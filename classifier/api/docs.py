@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
-from .problems import PROBLEMS
+from classifier.http.problems import PROBLEMS
 
 
 class Docs(DocsBase):

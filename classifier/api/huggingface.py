@@ -10,14 +10,14 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import ValidationError
 
-from .. import services
-from ..label_sets import choice_make
-from ..ratelimits import rate_limit_check
-from .base64json import json_image
-from .bodies import media_type, raw_image
-from .callers import Bearer
-from .problems import Problem
-from .schemas import ParametersSchema, ProblemSchema, ScoreSchema, ZeroShotSchema
+from classifier.api.base64json import json_image
+from classifier.api.bodies import media_type, raw_image
+from classifier.api.callers import Bearer
+from classifier.api.schemas import ParametersSchema, ProblemSchema, ScoreSchema, ZeroShotSchema
+from classifier.http.problems import Problem
+from classifier.http.ratelimits import rate_limit_check
+from classifier.services import uploads
+from classifier.services.label_sets import choice_make
 
 router = Router(tags=["Hugging Face"])
 
@@ -53,7 +53,7 @@ def zero_shot_image_classification(request: HttpRequest) -> Any:
     file, parameters = _parse(request)
     choice = choice_make(labels=parameters.candidate_labels, template=parameters.hypothesis_template)
     top = len(choice.labels) or parameters.top_k
-    answer = services.picture_classify(file=file, top=top, choice=choice)
+    answer = uploads.picture_classify(file=file, top=top, choice=choice)
     return [{"label": ranked.label, "score": ranked.score} for ranked in answer.predictions]
 
 

@@ -6,8 +6,12 @@ from typing import Any, Literal
 from django.http import HttpRequest
 from ninja import Field, Router, Schema, Status
 
-from .. import label_sets
-from ..labels import (
+from classifier.api.callers import Bearer, Caller
+from classifier.api.schemas import LABEL, TEMPLATE, ProblemSchema, labels_json
+from classifier.http.problems import Problem
+from classifier.models import LabelSet
+from classifier.services import label_sets
+from classifier.services.labels import (
     DEFAULT_TEMPLATE,
     MAX_LABELS_SET,
     MAX_NAME,
@@ -15,10 +19,6 @@ from ..labels import (
     set_labels_from_text,
     templates_from_text,
 )
-from ..models import LabelSet
-from .callers import Bearer, Caller
-from .problems import Problem
-from .schemas import LABEL, TEMPLATE, ProblemSchema, labels_json
 
 router = Router(tags=["Label sets"])
 

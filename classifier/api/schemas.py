@@ -4,14 +4,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.http import HttpRequest
-from django.urls import reverse
 from ninja import Field, Schema
 from pydantic import BaseModel
 
-from ..keys import upload_secret
-from ..labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE, MIN_LABELS
-from ..models import Classification, Upload
+from classifier.services.keys import upload_secret
+from classifier.services.labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE, MIN_LABELS
 
 
 class PictureSchema(Schema):
@@ -114,29 +111,6 @@ class ProblemSchema(Schema):
     status: int
     detail: str = Field(description="What was wrong this time, and what to do")
     errors: list[dict[str, Any]] | None = Field(None, description="The parameters that are not right, each with why")
-
-
-def record_of(upload: Upload, request: HttpRequest) -> dict:
-    """The record of an upload that was fetched `with_latest`."""
-    run = upload.latest or Classification(upload=upload)
-    image_url = request.build_absolute_uri(reverse("upload_image", args=[upload.id]))
-    predictions = run.predictions.all() if run.pk else []
-    return {
-        "id": str(upload.id),
-        "created": upload.created.isoformat(),
-        "status": run.status,
-        "reason": run.reason,
-        "model": run.model,
-        "precision": run.precision,
-        "label_set": run.label_set,
-        "image": {"width": upload.width, "height": upload.height, "url": image_url},
-        "predictions": [
-            {"rank": p.rank, "label": p.label, "index": p.index, "score": p.score, "similarity": p.similarity}
-            for p in predictions
-        ],
-        "seconds": {"decode": run.seconds_decode, "predict": run.seconds_predict},
-        "url": request.build_absolute_uri(upload.get_absolute_url()),
-    }
 
 
 def created_of(record: dict) -> dict:

@@ -9,15 +9,16 @@ from django.shortcuts import get_object_or_404
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import model_validator
 
-from .. import search, services
-from ..embeddings import owner_of_api_key
-from ..label_sets import choice_make
-from ..labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE
-from ..models import Upload
-from ..ratelimits import rate_limit_check
-from .callers import Bearer, Caller
-from .problems import Problem
-from .schemas import TEMPLATE, ProblemSchema, RecordSchema, labels_json, record_of
+from classifier.api.callers import Bearer, Caller
+from classifier.api.schemas import TEMPLATE, ProblemSchema, RecordSchema, labels_json
+from classifier.http.problems import Problem
+from classifier.http.ratelimits import rate_limit_check
+from classifier.http.records import record_of
+from classifier.models import Upload
+from classifier.services import search, uploads
+from classifier.services.embeddings import owner_of_api_key
+from classifier.services.label_sets import choice_make
+from classifier.services.labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE
 
 router = Router(tags=["Search"])
 
@@ -127,7 +128,7 @@ def upload_relabel(request: HttpRequest, upload_id: UUID, choice: ChoiceSchema) 
     if not caller.may_delete(upload):
         raise Problem(403, "forbidden", "Only whoever made this upload can have it looked at again.")
     rate_limit_check(request, api_key=caller.api_key)
-    services.upload_relabel(
+    uploads.upload_relabel(
         upload=upload,
         choice=choice_make(
             labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set

@@ -9,18 +9,19 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
-from .. import services
-from ..heads import Choice
-from ..idempotency import request_once
-from ..label_sets import choice_make
-from ..labels import DEFAULT_TEMPLATE
-from ..models import Upload, UploadQuerySet
-from ..paging import cursor_of, cursor_read, older_than
-from ..ratelimits import rate_limit_check
-from .bodies import multipart_image
-from .callers import Bearer
-from .problems import Problem
-from .schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of, record_of
+from classifier.api.bodies import multipart_image
+from classifier.api.callers import Bearer
+from classifier.api.schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of
+from classifier.http.idempotency import request_once
+from classifier.http.paging import cursor_of, cursor_read, older_than
+from classifier.http.problems import Problem
+from classifier.http.ratelimits import rate_limit_check
+from classifier.http.records import record_of
+from classifier.models import Upload, UploadQuerySet
+from classifier.services import uploads
+from classifier.services.heads import Choice
+from classifier.services.label_sets import choice_make
+from classifier.services.labels import DEFAULT_TEMPLATE
 
 router = Router(tags=["Uploads"])
 
@@ -88,7 +89,7 @@ def upload_create(
     choice = _choice(**fields)
 
     def make() -> tuple[Upload, dict]:
-        upload = services.upload_create(
+        upload = uploads.upload_create(
             file=file, name=file.name or "", owner=caller.owner, api_key=caller.api_key, choice=choice
         )
         return upload, record_of(upload, request)
@@ -186,5 +187,5 @@ def upload_delete(request: HttpRequest, upload_id: UUID) -> Any:
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
     if not caller.may_delete(upload):
         raise Problem(403, "forbidden", "Only whoever made this upload can delete it.")
-    services.upload_delete(upload=upload)
+    uploads.upload_delete(upload=upload)
     return Status(204, None)

@@ -5,9 +5,10 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from . import huggingface, label_sets, problems, search, uploads
-from .docs import Docs
-from .schemas import ZeroShotSchema
+from classifier.api import huggingface, label_sets, search, uploads
+from classifier.api.docs import Docs
+from classifier.api.schemas import ZeroShotSchema
+from classifier.http import problems
 
 PROBLEM = "application/problem+json"
 

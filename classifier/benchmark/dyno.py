@@ -22,10 +22,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from classifier.limits import pixel_limits
-
-from .load import database, large_jpeg, large_png, photos, upload_many
-from .server import ROOT, Memory, Server, memory
+from classifier.benchmark.load import database, large_jpeg, large_png, photos, upload_many
+from classifier.benchmark.server import ROOT, Memory, Server, memory
+from classifier.capacity.limits import pixel_limits
 
 MB = 1_000_000
 SLUG_LIMIT = 500 * MB  # https://devcenter.heroku.com/articles/limits#slug-size

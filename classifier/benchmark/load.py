@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from .server import Client, Memory, Server, memory, postgres_start
+from classifier.benchmark.server import Client, Memory, Server, memory, postgres_start
 
 PHOTOS = ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png")  # in scikit-image
 LARGE = (8000, 6000)  # pixels: 48 megapixels, as telephones send them
@@ -213,7 +213,7 @@ from django.conf import settings
 from PIL import Image
 import io
 from classifier.benchmark.load import photos
-from classifier.services import engine_get
+from classifier.services.engines import engine_get
 engine = engine_get()
 pictures = [Image.open(io.BytesIO(photo)).convert("RGB") for photo in photos().values()]
 done, end = [0] * settings.CLIP_SLOTS, time.monotonic() + 5

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from classifier.benchmark.contestants import ONNX_INT8, OPENAI, Contestant, contestants, openais_network
 from classifier.engine import Config
 from classifier.engine.checkpoint import Checkpoint
 from classifier.engine.imagenet import imagenet_names, imagenet_templates
@@ -25,8 +26,6 @@ from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.prompts import CHUNK_ALONE, head_weights
 from classifier.engine.text_tower import TextTower
 from classifier.engine.tokenizer import Tokenizer
-
-from .contestants import ONNX_INT8, OPENAI, Contestant, contestants, openais_network
 
 PAUSE = 0.02  # seconds
 BATCHES = (1, 4, 16)

@@ -15,8 +15,8 @@ import sys
 
 import psycopg2
 
-from .load import database, photos, upload_many
-from .server import Server, memory
+from classifier.benchmark.load import database, photos, upload_many
+from classifier.benchmark.server import Server, memory
 
 PATIENCE = 30  # seconds; Heroku's router gives up then
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from classifier.services import engines
+
 MODEL = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # ViT-B/32, whose index a migration made
 DIM, CLUSTERS = 512, 2_000
 QUERIES, COUNT = 200, 10
@@ -113,11 +115,11 @@ def fill(vectors: np.ndarray) -> tuple[list[uuid.UUID], float]:
 
 def measure(vectors: np.ndarray, keys: list[uuid.UUID], words: np.ndarray) -> list[Row]:
     """Every kind of search for every kind of owner, through the services that pages and API call."""
-    from classifier import search, services, texts
     from classifier.models import Upload
+    from classifier.services import search, texts
 
     loaded = SimpleNamespace(info=SimpleNamespace(weights_sha256=MODEL, standin=False))
-    services.engine_get = lambda: loaded  # every text is in the cache: what is left is the search
+    engines.engine_get = lambda: loaded  # every text is in the cache: what is left is the search
     for number, vector in enumerate(words):
         texts.cache.put(MODEL, f"words {number}", vector)
     places = {key: place for place, key in enumerate(keys)}

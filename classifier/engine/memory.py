@@ -7,7 +7,7 @@ import ctypes
 import gc
 from collections.abc import Iterator
 
-from classifier.resident import release_unused
+from classifier.capacity.resident import release_unused
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 LOADING = 256 << 10  # bytes; while loading, temporaries above this are mapped, and unmapped when freed

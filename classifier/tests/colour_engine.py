@@ -64,4 +64,4 @@ class ColourEngine(Engine):
 
 def serve(loaded: Engine):
     """Make the services answer with this engine."""
-    return mock.patch("classifier.services.engine_get", return_value=loaded)
+    return mock.patch("classifier.services.engines.engine_get", return_value=loaded)

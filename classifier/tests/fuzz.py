@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from classifier import containers, images, pixels
 from classifier.errors import ImageError
+from classifier.pictures import containers, decoding, pixels, reading
 from classifier.tests.hostile.common import LIMITS, encoded, exif_bomb, noise
 from classifier.tests.hostile.measure import MEMORY, SECONDS, measured
 
@@ -220,16 +220,16 @@ def read(data: bytes) -> tuple[str, str]:
     """(outcome, what is wrong with that). TIFF and AVIF are read here, not in the sandbox, which starts too slowly."""
     name = containers.format_name(data[: containers.PREFIX])
     try:
-        if name in images.SANDBOXED:
-            picture = images.picture_decode(io.BytesIO(data), name, LIMITS["max_pixels"])
+        if name in reading.SANDBOXED:
+            picture = decoding.picture_decode(io.BytesIO(data), name, LIMITS["max_pixels"])
         else:
-            picture = images.picture_read(io.BytesIO(data), **LIMITS)
-        images.picture_to_jpeg(picture.image)
+            picture = reading.picture_read(io.BytesIO(data), **LIMITS)
+        reading.picture_to_jpeg(picture.image)
     except ImageError as error:
         message, cause = str(error), error.__cause__
         if not message.isprintable() or len(message) > 300:
             return type(error).__name__, f"message {message!r}"
-        if isinstance(cause, MemoryError) and name not in images.SANDBOXED:
+        if isinstance(cause, MemoryError) and name not in reading.SANDBOXED:
             return type(error).__name__, "ran out of memory"
         return type(error).__name__, ""
     except Exception as error:
@@ -259,7 +259,7 @@ def run(first: int, last: int, seed: int = SEED, at: str = os.devnull) -> dict[s
             report["largest"] = max(report["largest"], [took.memory, number])
             if took.seconds > SECONDS:
                 wrong = wrong or f"took {took.seconds:.1f} s"
-            if took.memory > MEMORY and name not in images.SANDBOXED:
+            if took.memory > MEMORY and name not in reading.SANDBOXED:
                 wrong = wrong or f"took {took.memory / 1e6:.0f} MB"
             if wrong:
                 report["failed"].append({"case": number, "format": name, "outcome": outcome, "wrong": wrong})

@@ -7,10 +7,10 @@ import numpy as np
 from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
-from classifier import nearest, vectors
+from classifier import vectors
 from classifier.models import Embedding
-
-from .test_nearest import store
+from classifier.services import nearest
+from classifier.tests.services.test_nearest import store
 
 WEIGHTS = "a" * 64
 on_postgresql = skipUnless(connection.vendor == "postgresql", "needs PostgreSQL")

@@ -4,9 +4,8 @@ from django.db import connection
 from django.test import SimpleTestCase, TestCase
 
 from classifier.models import Upload
+from classifier.tests.test_models import make_upload
 from classifier.words import words_of
-
-from .test_models import make_upload
 
 
 class WordsOfTests(SimpleTestCase):

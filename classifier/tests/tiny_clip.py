@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from . import checkpoints
+from classifier.tests import checkpoints
 
 COLOURS = {
     "red": (215, 25, 30),

@@ -8,8 +8,7 @@ from unittest import mock
 from django.test import override_settings
 
 from classifier.engine import Config, prepare
-
-from . import checkpoints, tiny_clip
+from classifier.tests import checkpoints, tiny_clip
 
 # One prompt per ImageNet label where 80 would take a minute, and ImageNet's labels are not what the tiny CLIP knows.
 FEW_PROMPTS = mock.patch("classifier.engine.conversion.imagenet_templates", return_value=("a photo of a {}.",))

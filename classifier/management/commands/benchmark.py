@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from classifier.engine import Config, prepare
 from classifier.errors import ModelError
-from classifier.services import engine_config
+from classifier.services.engines import engine_config
 
 PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycle_left.png")  # in scikit-image
 

@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from classifier import batch, services
 from classifier.errors import ClassifierError
-from classifier.labels import labels_from_text, templates_from_text
+from classifier.services import batch, engines
+from classifier.services.labels import labels_from_text, templates_from_text
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         failed = total = 0
         try:
-            loaded, head = services.engine_get(), None
+            loaded, head = engines.engine_get(), None
             if options["labels"]:
                 labels = labels_from_text(options["labels"])
                 head = loaded.build_head("custom", labels, templates_from_text(options["template"]))

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from classifier import embeddings, services, vectors
+from classifier import vectors
 from classifier.errors import ClassifierError
-
-from .prepare_model import ProgressLine
+from classifier.management.commands.prepare_model import ProgressLine
+from classifier.services import embeddings, engines
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         line = ProgressLine(self.stderr)
         try:
-            loaded = services.engine_get()
+            loaded = engines.engine_get()
             done = embeddings.uploads_embed(
                 loaded=loaded, batch=options["batch"], progress=lambda done, total: line("Embedding", done, total)
             )

@@ -9,10 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from classifier import batch, services
 from classifier.errors import ClassifierError
-
-from .prepare_model import ProgressLine
+from classifier.management.commands.prepare_model import ProgressLine
+from classifier.services import batch, engines
 
 
 class Command(BaseCommand):
@@ -32,7 +31,7 @@ class Command(BaseCommand):
             raise CommandError(f"{options['dir']} has no folders; it needs one per class.")
         line, started, head, accuracy = ProgressLine(self.stderr), time.monotonic(), None, batch.Accuracy()
         try:
-            loaded = services.engine_get()
+            loaded = engines.engine_get()
             if options["folder_labels"]:
                 labelled = batch.folder_labels(folders)
                 templates = options["template"] or ["a photo of a {}."]

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from classifier.engine import PRECISIONS, prepare
 from classifier.errors import DownloadError, ModelError
-from classifier.services import engine_config
+from classifier.services.engines import engine_config
 
 NO_DOWNLOAD = 3  # the exit status by which script/server knows that the checkpoint cannot be fetched from here
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from classifier import services
+from classifier.services import uploads
 
 
 class Command(BaseCommand):
@@ -24,9 +24,9 @@ class Command(BaseCommand):
         if days == 0:
             self.stdout.write("UPLOAD_RETENTION_DAYS is 0: uploads are kept until their owners delete them.")
             return
-        expired = services.uploads_expired(days=days)
+        expired = uploads.uploads_expired(days=days)
         if dry_run:
             self.stdout.write(f"{expired.count()} uploads are older than {days} days.")
         else:
-            count = services.uploads_delete(uploads=expired)
+            count = uploads.uploads_delete(uploads=expired)
             self.stdout.write(f"{count} uploads older than {days} days are deleted.")

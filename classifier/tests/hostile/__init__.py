@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import avif, bmp, gif, jpeg, others, png, tiff, webp
-from .names import NAMES
+from classifier.tests.hostile import avif, bmp, gif, jpeg, others, png, tiff, webp
+from classifier.tests.hostile.names import NAMES
 
 __all__ = ["NAMES", "Case", "cases", "cuts"]
 

@@ -6,19 +6,18 @@ import io
 import json
 import sys
 
-from classifier import images
 from classifier.errors import ImageError
-
-from . import cases
-from .common import LIMITS
-from .measure import allocator_as_deployed, measured
+from classifier.pictures import reading
+from classifier.tests.hostile import cases
+from classifier.tests.hostile.common import LIMITS
+from classifier.tests.hostile.measure import allocator_as_deployed, measured
 
 
 def read(data: bytes) -> tuple[str, str]:
     """(what came of it, the message)"""
     try:
-        with images.picture_open(io.BytesIO(data), **LIMITS) as picture:
-            images.picture_to_jpeg(picture.image)
+        with reading.picture_open(io.BytesIO(data), **LIMITS) as picture:
+            reading.picture_to_jpeg(picture.image)
         return "read", f"{picture.format} {picture.width} x {picture.height}"
     except ImageError as error:
         return type(error).__name__, str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from .common import FULL, Cases, encoded, exif_bomb, exif_loop, flat, noise
+from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, exif_loop, flat, noise
 
 
 def segment(marker: int, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .common import FULL, LIMITS, Cases, encoded, noise
+from classifier.tests.hostile.common import FULL, LIMITS, Cases, encoded, noise
 
 
 def cases() -> Cases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from .common import FULL, Cases, encoded, exif_bomb, flat, zeros
+from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, flat, zeros
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from . import jpeg
-from .common import FULL, Cases, encoded, flat, zeros
+from classifier.tests.hostile import jpeg
+from classifier.tests.hostile.common import FULL, Cases, encoded, flat, zeros
 
 
 def tiff(tags: list[tuple[int, int, int, int]], data: bytes = b"", following: int = 0) -> bytes:

@@ -11,10 +11,9 @@ import sys
 import threading
 import time
 
-from classifier import images
-
-from .common import LIMITS, encoded, flat
-from .measure import allocator_as_deployed, measured
+from classifier.pictures import reading
+from classifier.tests.hostile.common import LIMITS, encoded, flat
+from classifier.tests.hostile.measure import allocator_as_deployed, measured
 
 
 def pictures() -> list[bytes]:
@@ -38,8 +37,8 @@ def run(threads: int, rounds: int) -> dict[str, float]:
     def read(number: int) -> None:
         for turn in range(rounds):
             started = time.monotonic()
-            with images.picture_open(io.BytesIO(large[(number + turn) % len(large)]), **LIMITS) as picture:
-                images.picture_to_jpeg(picture.image)
+            with reading.picture_open(io.BytesIO(large[(number + turn) % len(large)]), **LIMITS) as picture:
+                reading.picture_to_jpeg(picture.image)
             slowest[0] = max(slowest[0], time.monotonic() - started)
 
     def together() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .common import FULL, Cases, encoded, exif_bomb, flat, noise
+from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, flat, noise
 
 
 def riff(*chunks: bytes) -> bytes:

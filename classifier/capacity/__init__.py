@@ -1,0 +1,1 @@
+"""Who may compute, with how much memory."""

@@ -1,0 +1,20 @@
+"""What every page's template may name. Asks neither the database nor the session: error pages use it, too."""
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from classifier.capacity.limits import smaller_limits
+
+ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif"
+STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
+
+
+def site(request: HttpRequest | None = None) -> dict:
+    return {
+        "accept": ACCEPT,
+        "max_upload_mb": settings.MAX_UPLOAD_MB,
+        "max_megapixels": settings.MAX_MEGAPIXELS,
+        "smaller_limits": smaller_limits(int(settings.MAX_MEGAPIXELS * 1e6)),
+        "retention_days": settings.UPLOAD_RETENTION_DAYS,
+        "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
+    }

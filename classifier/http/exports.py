@@ -1,0 +1,74 @@
+"""Uploads with their newest runs as files: JSON in the records of the API, and CSV. Both line by line."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+
+from django.http import HttpRequest
+
+from classifier.http.records import record_of
+from classifier.models import Upload
+
+CSV_RANKS = 5
+CSV_COLUMNS = (
+    ["id", "created", "file", "width", "height", "status", "model", "precision", "label_set", "right_label", "url"]
+    + [f"label_{rank}" for rank in range(1, CSV_RANKS + 1)]
+    + [f"score_{rank}" for rank in range(1, CSV_RANKS + 1)]
+    + [f"similarity_{rank}" for rank in range(1, CSV_RANKS + 1)]
+)
+
+# What spreadsheets take for the beginning of a formula, wide forms included, and what they skip before one.
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA_SIGNS = tuple("=+-@＝＋－＠\t\r\n")
+
+
+def records_json(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str]:
+    """A JSON array, one record per line."""
+    before = "[\n"
+    for upload in uploads:
+        yield before + json.dumps(record_of(upload, request), ensure_ascii=False)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def records_csv(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str]:
+    """A table with one line per upload."""
+    writer = csv.writer(_Echo())
+    yield writer.writerow(CSV_COLUMNS)
+    for upload in uploads:
+        yield writer.writerow(_cell(value) for value in _csv_row(upload, request))
+
+
+def _csv_row(upload: Upload, request: HttpRequest) -> list:
+    run = upload.latest
+    rows = {row.rank: row for row in (run.predictions.all() if run else ())}
+    ranks = [rows.get(rank) for rank in range(1, CSV_RANKS + 1)]
+    feedback = getattr(upload, "feedback", None)
+    return [
+        upload.id,
+        upload.created.isoformat(),
+        upload.name,
+        upload.width,
+        upload.height,
+        run.status if run else "running",
+        run.model if run else "",
+        run.precision if run else "",
+        run.label_set if run else "",
+        feedback.summary if feedback else "",
+        request.build_absolute_uri(upload.get_absolute_url()),
+        *(row.label if row else "" for row in ranks),
+        *(row.score if row else "" for row in ranks),
+        *("" if row is None or row.similarity is None else row.similarity for row in ranks),
+    ]
+
+
+def _cell(value: object) -> object:
+    """Text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" \xa0").startswith(FORMULA_SIGNS) else value
+
+
+class _Echo:
+    """A file for csv.writer whose write returns the line."""
+
+    def write(self, line: str) -> str:
+        return line

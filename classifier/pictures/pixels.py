@@ -1,0 +1,210 @@
+"""From a picture file to upright RGB pixels, within a stated memory.
+
+Up to `EXACT_PIXELS` nothing is lost that OpenAI's `.convert("RGB")` keeps. A larger picture is divided: a JPEG while it
+is decoded, which saves the time and the memory of the full picture; any other after that, band by band.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from classifier.capacity.limits import DECODE_MEMORY
+from classifier.pictures import containers
+
+READERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each takes memory of its own
+
+EXACT_PIXELS = 12_500_000  # a phone's 12 megapixels
+SHORT_SIDE = 896  # pixels that the shorter side of a divided picture keeps; CLIP looks at 224 of them
+BAND = 64  # rows converted at a time, a multiple of every divisor
+
+# EXIF orientation (TIFF 6.0, tag 274) -> what makes the picture upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (UPRIGHT[5], UPRIGHT[6], UPRIGHT[7], UPRIGHT[8])
+SAMPLE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # per pixel in Pillow; all others 4
+
+
+@dataclass
+class Opened:
+    """A picture whose header was read and whose pixels were not."""
+
+    image: ImageFile.ImageFile
+    name: str
+    turn: Image.Transpose | None
+    extra: int  # bytes of memory that its container asks for: coefficients, or the file itself
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture, undivided."""
+        width, height = self.image.size
+        return (height, width) if self.turn in SIDEWAYS else (width, height)
+
+    @property
+    def kind(self) -> str:
+        """For a sentence, with its article."""
+        if self.name == "JPEG":
+            return "a progressive JPEG" if self.extra else "a JPEG"
+        return "an AVIF" if self.name == "AVIF" else f"a {self.name}"
+
+    @property
+    def divisor(self) -> int:
+        """What the sides are divided by: 1, 2, 4 or 8."""
+        size = self.image.size
+        least = 1
+        if size[0] * size[1] > EXACT_PIXELS:
+            least = max((d for d in (2, 4, 8) if min(size) >= d * SHORT_SIDE), default=2)
+        if self.name != "JPEG":
+            return least
+        # Coefficients that are held meanwhile may leave too little room for the picture itself.
+        return next((d for d in (1, 2, 4, 8) if d >= least and self.memory(d) <= DECODE_MEMORY), least)
+
+    def memory(self, divisor: int) -> int:
+        """Bytes that reading takes at its peak: measured per format, see docs/operations.md."""
+        image, pixels = self.image, self.image.width * self.image.height
+        own = SAMPLE_BYTES.get(image.mode, 4) * pixels
+        result = 4 * pixels // divisor**2
+        if self.name == "JPEG":
+            own //= divisor**2
+        reading = {"WebP": (13 if image.mode == "RGBA" else 12) * pixels, "AVIF": 12 * pixels, "TIFF": 2 * own}
+        shared = _is_plain(image) and (divisor == 1 or self.name == "JPEG")
+        return max(
+            reading.get(self.name, own) + self.extra,
+            own if shared else own + result,
+            2 * result if self.turn is not None else 0,
+        )
+
+
+def open_bare(file: BinaryIO, name: str) -> Opened:
+    """Read the header. Raises what Pillow raises, `containers.Damaged`, or an `ImageError`."""
+    bare = containers.bare(name, file)
+    image = READERS[name](bare.stream)
+    exif = bare.exif or (image.info.get("exif", b"") if name == "AVIF" else b"")
+    return Opened(image, name, UPRIGHT.get(containers.orientation(exif)), bare.extra)
+
+
+def upright_rgb(opened: Opened) -> Image.Image:
+    """Decode. The result holds on to nothing of the file."""
+    image, divisor, size = opened.image, opened.divisor, opened.image.size
+    if opened.name == "JPEG":
+        image.draft(None, (image.width // divisor, image.height // divisor))
+    loaded = {"WebP": _webp_load, "AVIF": _avif_load}.get(opened.name, _load)(image)
+    result = _rgb(loaded, 1 if opened.name == "JPEG" else divisor)
+    loaded.close()
+    image.close()
+    if divisor > 1:
+        result = _proportioned(result, size)
+    return result.transpose(opened.turn) if opened.turn is not None else result
+
+
+def _proportioned(divided: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Without the last row or column, where dividing had to round up and CLIP would see another shape for it.
+
+    CLIP's longer side is a whole number of pixels, rounded down: a 3:2 picture has 336 by 224, one a hair narrower 335.
+    """
+    for width, height in itertools.product((divided.width, divided.width - 1), (divided.height, divided.height - 1)):
+        if _longer_side(width, height) == _longer_side(*size):
+            return divided if (width, height) == divided.size else divided.crop((0, 0, width, height))
+    return divided
+
+
+def _longer_side(width: int, height: int) -> int:
+    return int(224 * max(width, height) / max(1, min(width, height)))
+
+
+def _load(image: ImageFile.ImageFile) -> Image.Image:
+    image.load()
+    return image
+
+
+def _webp_load(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
+    """As Pillow's own `load`, but the decoder's two canvases are freed before ours is made."""
+    mode, frame = image.rawmode, image._decoder.get_next()
+    if frame is None:
+        raise OSError("the first frame cannot be decoded")
+    image._decoder = None
+    return Image.frombuffer(mode, image.size, frame[0], "raw", mode, 0, 1)
+
+
+def _avif_load(image: AvifImagePlugin.AvifImageFile) -> Image.Image:
+    pixels = image._decoder.get_frame(0)[0]
+    image._decoder = None
+    return Image.frombytes(image.mode, image.size, pixels)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    return image.mode == "RGB" and "transparency" not in image.info
+
+
+def _rgb(image: Image.Image, divisor: int) -> Image.Image:
+    """RGB, transparent parts on white. Band by band, so that only the result is added."""
+    if divisor == 1 and _is_plain(image):
+        plain = image._new(image.im)  # without the reader
+        plain.info = {}
+        return plain
+    scale = _sample_scale(image)
+    result = Image.new("RGB", tuple(-(-side // divisor) for side in image.size))
+    for top in range(0, image.height, BAND):
+        band = _band_rgb(image.crop((0, top, image.width, min(top + BAND, image.height))), scale)
+        result.paste(band.reduce(divisor) if divisor > 1 else band, (0, top // divisor))
+    return result
+
+
+def _band_rgb(band: Image.Image, scale: tuple[float, float] | None) -> Image.Image:
+    if scale is not None:
+        factor, offset = scale
+        band = band.convert("F").point(lambda sample: sample * factor + offset).convert("L")
+    if band.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in band.info:
+        band = band.convert("RGBA")
+        white = Image.new("RGB", band.size, "white")
+        white.paste(band, mask=band)
+        return white
+    return band.convert("RGB")
+
+
+def _sample_scale(image: Image.Image) -> tuple[float, float] | None:
+    """(factor, offset) that brings samples wider than a byte to 0..255; None for all others.
+
+    16 bits keep their high byte, as in Pillow's own reading of 16-bit colour. Of 32-bit integers and floats no range is
+    agreed upon: 0..1, 0..255 and 0..65535 are taken as such, anything else is stretched between its extremes.
+    """
+    if image.mode.startswith("I;16"):
+        return 1 / 256, 0.0
+    if image.mode not in ("I", "F"):
+        return None
+    low, high = image.getextrema()
+    if image.mode == "F" and low >= 0 and high <= 1:
+        return 255.0, 0.0
+    if low >= 0 and high <= 65535:
+        return (1.0 if high <= 255 else 1 / 256), 0.0
+    factor = 255 / (high - low) if high > low else 0.0
+    return factor, -low * factor

@@ -1,0 +1,96 @@
+"""Reading TIFF and AVIF in a process of its own, whose memory and time the kernel bounds.
+
+Their decoders take what the file asks for, which for a hostile one is more than a dyno has. Both formats are rare on
+the web, and the process starts in a tenth of a second. It gets the file and nothing else, no secrets and no database;
+it answers with a line of JSON, and with pixels in a temporary file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, PpmImagePlugin
+
+from classifier import errors
+from classifier.capacity.room import Room
+from classifier.pictures.decoding import picture_decode
+
+MEMORY = 200_000_000  # bytes of address space, of which Python and Pillow take 40 million
+SECONDS = 5  # of processor time
+TIMEOUT = 15  # seconds
+ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
+
+COMMAND = [sys.executable, "-m", "classifier.pictures.sandbox"]
+
+TURN = Room(1, timeout=8)  # one at a time: who calls `read` holds it
+
+
+def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int, int]:
+    """(picture, format, width and height of the original); raises an `ImageError`."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as pixels:
+        file.seek(0)
+        while chunk := file.read(1 << 20):
+            given.write(chunk)
+        given.seek(0)
+        answer = _run(given, pixels, name, max_pixels)
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        pixels.seek(0)
+        image = PpmImagePlugin.PpmImageFile(pixels)
+        image.load()
+        return image._new(image.im), name, answer["width"], answer["height"]
+
+
+def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:
+    command = [*COMMAND, name, str(max_pixels), str(pixels.fileno())]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[pixels.fileno()],
+            cwd=Path(__file__).resolve().parents[2],
+            env=environment(),
+            timeout=TIMEOUT,
+        )
+        return json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):  # killed by a limit, or by what the file did to the decoder
+        return {"error": "BrokenImage", "message": f"This {name} picture takes too long or too much memory to read. "
+                "Save it as a JPEG or PNG and send that."}  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return {key: os.environ[key] for key in ENVIRONMENT if key in os.environ}
+
+
+def limit_self() -> None:
+    """Bound what this process may take; what goes beyond fails or ends it."""
+    import resource
+
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_AS, MEMORY)):
+        with contextlib.suppress(ValueError, OSError):  # macOS knows RLIMIT_AS and does not set it
+            resource.setrlimit(kind, (most, most))
+
+
+def main(name: str, max_pixels: str, descriptor: str) -> None:
+    limit_self()
+    try:
+        picture = picture_decode(sys.stdin.buffer, name, int(max_pixels))
+        with os.fdopen(int(descriptor), "wb") as pixels:
+            picture.image.save(pixels, "PPM")
+        answer = {"width": picture.width, "height": picture.height}
+    except errors.ImageError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

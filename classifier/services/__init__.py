@@ -1,0 +1,1 @@
+"""What can be done. Services alone write to the database."""

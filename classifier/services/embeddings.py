@@ -1,0 +1,121 @@
+"""Where a model puts each picture, kept with the upload: one embedding per upload and model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from classifier.logs import line
+from classifier.models import Embedding, Upload
+from classifier.services import texts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from classifier.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+
+def owner_of(upload: Upload) -> str:
+    """Whose upload it is, as embeddings keep it."""
+    return owner_of_api_key(upload.api_key_id) if upload.api_key_id else upload.owner
+
+
+def owner_of_api_key(api_key_id: int) -> str:
+    """The owner of what an API key's program sent."""
+    return f"api-key:{api_key_id}"
+
+
+def embedding_make(*, upload: Upload, weights_sha256: str, embedding: np.ndarray) -> Embedding:
+    """A record, not stored yet, of (D,) float32."""
+    return Embedding(
+        upload=upload,
+        owner=owner_of(upload),
+        weights_sha256=weights_sha256,
+        dim=len(embedding),
+        vector=embedding.astype("<f2").tobytes(),
+    )
+
+
+def embedding_save(*, upload: Upload, weights_sha256: str, embedding: np.ndarray) -> None:
+    """Keep where a model puts a picture; what the same weights said before is replaced."""
+    Embedding.objects.bulk_create(
+        [embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)],
+        update_conflicts=True,
+        unique_fields=["upload", "weights_sha256"],
+        update_fields=["vector"],
+    )
+
+
+def embedding_load(*, upload: Upload, weights_sha256: str) -> np.ndarray | None:
+    """Where a model put the picture, (D,) float32, L2-normalised; None where it has not seen it."""
+    row = Embedding.objects.filter(upload=upload, weights_sha256=weights_sha256).first()
+    return None if row is None else embedding_unpack(row)
+
+
+def embedding_unpack(row: Embedding) -> np.ndarray:
+    """(D,) float32, L2-normalised: rounding to float16 moved the length a little."""
+    import numpy as np
+
+    vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+@dataclass
+class Embedded:
+    """What a backfill did."""
+
+    embedded: int = 0
+    broken: int = 0
+
+
+def uploads_embed(*, loaded: Engine, batch: int, progress: Callable[[int, int], None]) -> Embedded:
+    """Embed the stored pictures that this model has not seen, a batch at a time; what is done stays done.
+
+    Raises `TextUnsupported` where the model makes no embeddings.
+    """
+    from classifier.pictures import reading
+
+    texts.text_require(loaded)
+    weights_sha256 = loaded.info.weights_sha256
+    seen = Embedding.objects.filter(upload=OuterRef("pk"), weights_sha256=weights_sha256)
+    missing = Upload.objects.filter(~Exists(seen)).order_by("pk")
+    total, result, last = missing.count(), Embedded(), None
+    progress(0, total)
+    while uploads := list((missing.filter(pk__gt=last) if last else missing).defer(None)[:batch]):
+        last = uploads[-1].pk
+        pictures = []
+        for upload in uploads:
+            try:
+                pictures.append((upload, reading.picture_from_jpeg(bytes(upload.image))))
+            except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for a damaged JPEG
+                result.broken += 1
+                logger.warning("%s", line(event="embedding_failed", upload=upload.pk, reason=error))
+        if pictures:
+            _embed(loaded, pictures)
+        result.embedded += len(pictures)
+        progress(result.embedded + result.broken, total)
+    return result
+
+
+def _embed(loaded: Engine, pictures: list[tuple[Upload, Image]]) -> None:
+    found = loaded.embed_images([picture for _, picture in pictures])
+    weights_sha256 = loaded.info.weights_sha256
+    with transaction.atomic():
+        kept = Upload.objects.filter(pk__in=[upload.pk for upload, _ in pictures]).select_for_update(of=("self",))
+        left = set(kept.values_list("pk", flat=True))  # somebody may have deleted one meanwhile
+        Embedding.objects.bulk_create(
+            (
+                embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)
+                for (upload, _), embedding in zip(pictures, found, strict=True)
+                if upload.pk in left
+            ),
+            ignore_conflicts=True,  # the server may have classified one meanwhile
+        )

@@ -1,0 +1,74 @@
+"""The model of this process: which one, whether it is there, and whether this process can answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from classifier import engine
+from classifier.errors import ClassifierError, ModelUnavailable
+from classifier.logs import line
+
+logger = logging.getLogger(__name__)
+
+
+def engine_config() -> engine.Config:
+    """The engine's configuration from Django's settings. The stand-in is refused in production."""
+    if settings.CLIP_MODEL == "standin" and settings.ON_HEROKU and not settings.DEBUG:
+        raise ModelUnavailable(
+            "CLIP_MODEL is standin, which is not CLIP and not served in production. "
+            "Run heroku config:unset CLIP_MODEL and push again."
+        )
+    return engine.Config(
+        model=settings.CLIP_MODEL,
+        model_dir=settings.CLIP_MODEL_DIR,
+        precision=settings.CLIP_PRECISION,
+        threads=settings.CLIP_THREADS,
+        device=settings.CLIP_DEVICE,
+        weights_url=settings.CLIP_WEIGHTS_URL,
+    )
+
+
+def engine_get() -> engine.Engine:
+    """The engine of this process, loaded at the first call. Raises `ModelUnavailable`."""
+    return engine.get_engine(engine_config())
+
+
+def model_info() -> engine.ModelInfo | None:
+    """What this process serves with; None while there is no model to load. Loads it where that has not happened."""
+    try:
+        return engine_get().info
+    except ClassifierError:
+        return None
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether this process can answer, and why not."""
+
+    model: str
+    database: str
+
+    @property
+    def ok(self) -> bool:
+        return self.model == self.database == "ok"
+
+
+def readiness() -> Readiness:
+    """Ask the model (loading it where that has not happened) and the database."""
+    try:
+        engine_get()
+        model = "ok"
+    except ClassifierError as error:
+        model = str(error)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        database = "ok"
+    except DatabaseError as error:
+        logger.error("%s", line(event="database_unreachable", error=error))
+        database = "The database does not answer."
+    return Readiness(model=model, database=database)

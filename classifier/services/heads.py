@@ -1,0 +1,192 @@
+"""Which labels a picture is ranked against, and the zero-shot head that does it.
+
+The head of labels given once is computed on the spot; a saved set's is computed once per model and kept in the
+database, where a row says who computes it and how far that has come. Whoever computes holds a claim and is heard of
+every second; a claim not heard of for `STALE_SECONDS` may be taken over, so that a restart loses a minute and no set.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from classifier.capacity import admission
+from classifier.errors import ClassifierError, LabelSetNotReady
+from classifier.logs import line
+from classifier.models import LabelHead, LabelSet
+from classifier.services import texts
+from classifier.services.labels import CUSTOM, IMAGENET
+
+if TYPE_CHECKING:
+    from classifier.engine import Engine, Head
+    from classifier.models import Classification
+
+logger = logging.getLogger(__name__)
+
+TOP = 5  # predictions kept of a head with many labels
+STALE_SECONDS = 60
+HEARTBEAT_SECONDS = 1
+CACHED_HEADS = 4  # 5,000 labels of 512 numbers are 10 MB
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The labels to rank a picture against: ImageNet's, some given for this picture, or a saved set's."""
+
+    name: str = IMAGENET
+    labels: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    saved_set: LabelSet | None = None
+
+    @property
+    def top(self) -> int:
+        """How many predictions to keep: of labels given for one picture, all."""
+        return len(self.labels) if self.name == CUSTOM else TOP
+
+
+IMAGENET_CHOICE = Choice()
+
+
+def choice_of_labels(labels: tuple[str, ...], templates: tuple[str, ...]) -> Choice:
+    """Labels and templates that were checked, for one picture."""
+    return Choice(CUSTOM, labels, templates)
+
+
+def choice_of_set(label_set: LabelSet) -> Choice:
+    return Choice(label_set.name, templates=tuple(label_set.template_list), saved_set=label_set)
+
+
+def choice_of_run(run: Classification | None) -> Choice:
+    """What a run was ranked against, to do it again. ImageNet's where that is not known any more: the set was deleted,
+    or the run failed and left no predictions to read its labels from."""
+    if run is None or run.label_set == IMAGENET:
+        return IMAGENET_CHOICE
+    if run.saved_set is not None:
+        return choice_of_set(run.saved_set)
+    labels = tuple(prediction.label for prediction in run.predictions.all())
+    known = run.label_set == CUSTOM and labels
+    return choice_of_labels(labels, tuple(run.templates.splitlines())) if known else IMAGENET_CHOICE
+
+
+def head_obtain(loaded: Engine, choice: Choice, compute: admission.Slot) -> Head | None:
+    """The head of a choice; None for ImageNet's, which the engine has.
+
+    Raises `TextUnsupported`, `LabelSetNotReady`, and `LabelError` for a label that is too long for CLIP.
+    """
+    if choice.name == IMAGENET:
+        return None
+    if choice.saved_set is None:
+        return texts.head_embed(loaded, choice.name, choice.labels, choice.templates, compute)
+    texts.text_require(loaded)
+    return _head_load(loaded, choice.saved_set)
+
+
+# --- Heads of saved sets -------------------------------------------------------------------------------------------
+
+_cache: OrderedDict[tuple[int, str, str], Head] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+def _head_load(loaded: Engine, label_set: LabelSet) -> Head:
+    key = (label_set.pk, label_set.digest, loaded.info.weights_sha256)
+    with _cache_lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+    row = LabelHead.objects.filter(label_set=label_set, weights_sha256=loaded.info.weights_sha256).first()
+    if row is None or row.state != LabelHead.State.READY or row.digest != label_set.digest:
+        raise LabelSetNotReady(_not_ready(label_set, row))
+    head = _head_unpack(label_set, bytes(row.vectors), loaded.info.dim)
+    with _cache_lock:
+        _cache[key] = head
+        while len(_cache) > CACHED_HEADS:
+            _cache.popitem(last=False)
+    return head
+
+
+def heads_forget() -> None:
+    """Let the heads in memory go; they are read from the database again."""
+    with _cache_lock:
+        _cache.clear()
+
+
+def _head_unpack(label_set: LabelSet, vectors: bytes, dim: int) -> Head:
+    import numpy as np
+
+    from classifier.engine import Head
+
+    weights = np.frombuffer(vectors, "<f2").reshape(-1, dim).astype(np.float32)  # (K, D)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    labels = tuple(label_set.label_list)
+    return Head(label_set.name, labels, weights, (None,) * len(labels))
+
+
+def _not_ready(label_set: LabelSet, row: LabelHead | None) -> str:
+    if row is not None and row.state == LabelHead.State.FAILED:
+        return f"The label set “{label_set.name}” cannot be used: {row.reason}"
+    percent = f", {row.percent} % done" if row is not None and row.total else ""
+    return f"The label set “{label_set.name}” is still being computed{percent}. Try again in a moment."
+
+
+def head_claim(loaded: Engine, label_set: LabelSet) -> str | None:
+    """Take on computing a set's head; None where it is there, has failed, or somebody else is at it."""
+    key = {"label_set": label_set, "weights_sha256": loaded.info.weights_sha256}
+    LabelHead.objects.get_or_create(**key, defaults={"digest": ""})
+    stale = Q(state=LabelHead.State.BUILDING, alive__lt=timezone.now() - timedelta(seconds=STALE_SECONDS))
+    claim = secrets.token_hex(16)
+    taken = LabelHead.objects.filter(~Q(digest=label_set.digest) | stale, **key).update(
+        digest=label_set.digest,
+        state=LabelHead.State.BUILDING,
+        reason="",
+        done=0,
+        total=len(label_set.label_list) * len(label_set.template_list),
+        claim=claim,
+        alive=timezone.now(),
+        vectors=None,
+    )
+    return claim if taken else None
+
+
+class _Overtaken(Exception):
+    """The claim is somebody else's now, or the set is gone."""
+
+
+def head_compute(loaded: Engine, label_set: LabelSet, claim: str) -> None:
+    """Compute and store the head that was claimed. What goes wrong is kept in its row."""
+    mine = LabelHead.objects.filter(claim=claim)
+    told = 0.0
+
+    def progress(_what: str, done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told < HEARTBEAT_SECONDS:
+            return
+        told = time.monotonic()
+        if not mine.update(done=done, total=total, alive=timezone.now()):
+            raise _Overtaken
+
+    started = time.perf_counter()
+    try:
+        head = texts.head_build(loaded, label_set.name, label_set.label_list, label_set.template_list, progress)
+        vectors = head.weights.astype("<f2").tobytes()
+    except _Overtaken:
+        return
+    except Exception as error:  # whatever it was: the row must say so, or it would be tried again for ever
+        logger.exception("%s", line(event="label_set_failed", label_set=label_set.name))
+        reason = str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
+        mine.update(state=LabelHead.State.FAILED, reason=reason, claim="")
+        return
+    with transaction.atomic():
+        done = len(label_set.label_list) * len(label_set.template_list)
+        mine.update(state=LabelHead.State.READY, vectors=vectors, done=done, total=done, claim="")
+    seconds = time.perf_counter() - started
+    logger.info("%s", line(event="label_set_ready", label_set=label_set.name, ms=1000 * seconds))

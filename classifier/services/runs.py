@@ -1,0 +1,149 @@
+"""One run of a model over an upload: begun, computed, and ended with its predictions. Services alone call this."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils import timezone
+
+from classifier.errors import ClassifierError
+from classifier.logs import note
+from classifier.models import Classification, Prediction, Upload, UploadQuerySet
+from classifier.services.embeddings import embedding_save
+from classifier.words import words_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from classifier import engine
+    from classifier.services.heads import Choice
+
+logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 60  # after which a run that has not ended never will
+IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
+
+
+def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
+    """Store that a run has begun; the caller's transaction makes it one with its upload."""
+    run = Classification.objects.create(
+        upload=upload,
+        model=loaded.info.model,
+        precision=loaded.info.precision,
+        weights_sha256=loaded.info.weights_sha256,
+        label_set=choice.name,
+        saved_set=choice.saved_set,
+        templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
+        seconds_decode=seconds_decode,
+    )
+    _repeat(run, Upload.objects.filter(pk=upload.pk), latest=run)
+    return run
+
+
+def upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None:
+    """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
+    _repeat(run, Upload.objects.filter(pk=run.upload_id, latest=run), top)
+
+
+def _repeat(
+    run: Classification, uploads: UploadQuerySet, top: engine.Ranked | None = None, **more: Classification
+) -> None:
+    upload = run.upload
+    found = more | {
+        "status": run.status,
+        "model": run.model,
+        "label_set": run.label_set,
+        "top_label": top.label if top else "",
+        "top_score": top.score if top else None,
+        "words": words_of(upload.name, top.label if top else ""),
+    }
+    if uploads.update(**found):
+        for field, value in found.items():
+            setattr(upload, field, value)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a prediction went."""
+
+    answer: engine.Answer | None
+    reason: str
+    seconds: float
+
+
+def predict(loaded: engine.Engine, picture: Image, head: engine.Head | None, top: int) -> Outcome:
+    """Classify an upright RGB picture."""
+    return attempt(lambda: loaded.classify(picture, head, top))
+
+
+def attempt(answer: Callable[[], engine.Answer]) -> Outcome:
+    """Whatever goes wrong inside becomes the outcome's reason."""
+    started = time.perf_counter()
+    try:
+        found, reason = answer(), ""
+    except Exception as error:  # whatever went wrong inside: the upload was accepted and must say so
+        logger.exception("event=classify_failed")
+        found, reason = None, str(error) if isinstance(error, ClassifierError) else f"{type(error).__name__}: {error}"
+    return Outcome(found, reason, time.perf_counter() - started)
+
+
+def run_finish(*, run: Classification, outcome: Outcome) -> None:
+    """Store how a run ended, its predictions and its embedding, in one transaction."""
+    note(
+        upload=run.upload_id,
+        model=run.model,
+        precision=run.precision,
+        decode_ms=1000 * run.seconds_decode,
+        predict_ms=1000 * outcome.seconds,
+    )
+    answer = outcome.answer
+    if answer is None:
+        run.status = Classification.Status.FAILED
+        run.reason = outcome.reason
+        with transaction.atomic():
+            run.save(update_fields=["status", "reason"])
+            upload_repeat(run)
+        return
+    run.seconds_predict = outcome.seconds
+    run.status = Classification.Status.DONE
+    with transaction.atomic():
+        run.save(update_fields=["status", "seconds_predict"])
+        Prediction.objects.bulk_create(
+            Prediction(
+                classification=run,
+                rank=ranked.rank,
+                label=ranked.label,
+                index=ranked.index,
+                score=ranked.score,
+                similarity=ranked.similarity,
+            )
+            for ranked in answer.predictions
+        )
+        if answer.embedding is not None:
+            embedding_save(upload=run.upload, weights_sha256=run.weights_sha256, embedding=answer.embedding)
+        upload_repeat(run, answer.predictions[0])
+
+
+def runs_expire() -> int:
+    """Mark runs as failed that a server began and never ended: it was killed. They can be run again. Returns how many.
+
+    No run takes nearly as long as `RUN_SECONDS`; younger ones may be another server's.
+    """
+    left = timezone.now() - timedelta(seconds=RUN_SECONDS)
+    with transaction.atomic():
+        runs = Classification.objects.filter(status=Classification.Status.RUNNING, created__lt=left)
+        found = list(runs.select_for_update(of=("self",)).select_related("upload")[:1000])
+        for run in found:
+            run.status = Classification.Status.FAILED
+            run.reason = "The server stopped while it looked at this picture."
+            run.save(update_fields=["status", "reason"])
+            upload_repeat(run)
+    if found:
+        logger.warning("event=runs_expired count=%d", len(found))
+    return len(found)

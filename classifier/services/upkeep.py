@@ -1,0 +1,59 @@
+"""What a server does beside answering: load the model at the start, and look after the records while it lives."""
+
+import logging
+import time
+
+from django.db import DatabaseError, connection
+
+from classifier.capacity.resident import trim
+from classifier.errors import ClassifierError, ModelUnavailable
+from classifier.logs import line
+from classifier.services import engines, label_sets, runs
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 60
+
+
+def start() -> None:
+    """Load the model, so that /readyz turns 200 by itself. One that cannot be loaded is tried again by requests."""
+    started = time.perf_counter()
+    try:
+        loaded = engines.engine_get()
+    except ClassifierError as error:
+        logger.error("%s", line(event="model_unavailable", reason=error))
+        return
+    except Exception:
+        logger.exception("event=model_failed")
+        return
+    logger.info(
+        "%s",
+        line(
+            event="model_loaded",
+            model=loaded.info.model,
+            precision=loaded.info.precision,
+            ms=1000 * (time.perf_counter() - started),
+        ),
+    )
+
+
+def tick() -> None:
+    """What a server does every minute beside answering."""
+    try:
+        runs.runs_expire()
+        label_sets.heads_resume()
+    except DatabaseError as error:
+        logger.warning("%s", line(event="database_unreachable", error=error))
+    except ModelUnavailable:
+        pass  # `start` has said so
+    finally:
+        connection.close()
+    trim()
+
+
+def run() -> None:
+    """Never returns; for a thread that dies with the process."""
+    start()
+    while True:
+        tick()
+        time.sleep(TICK_SECONDS)

@@ -1,0 +1,189 @@
+"""What can be done with uploads, and the only place that writes them. Interfaces parse, call one and answer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from classifier import engine
+from classifier.capacity import admission
+from classifier.logs import note
+from classifier.models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
+from classifier.services import engines
+from classifier.services.embeddings import embedding_load
+from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
+from classifier.services.keys import token_hash, upload_secret
+from classifier.services.runs import attempt, predict, run_finish, run_start
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from classifier.pictures import reading
+
+logger = logging.getLogger(__name__)
+
+DELETE_AT_ONCE = 500  # uploads per statement, so that no transaction grows with the table
+
+
+def upload_create(
+    *, file: BinaryIO, name: str, owner: str, api_key: ApiKey | None = None, choice: Choice = IMAGENET_CHOICE
+) -> Upload:
+    """Check, store and classify a picture, against ImageNet's labels or others.
+
+    `keys.upload_secret` of its id may delete it.
+
+    The upload is stored before it is classified, so that a crash in between leaves a record that can be run again;
+    the run's end and its five predictions are stored in one transaction.
+
+    Raises `ImageError` for a file that cannot be used, `ModelUnavailable` where there is no model, and what
+    `head_obtain` raises for labels that cannot be used; nothing is stored then, nor on `Busy`. A classification that
+    fails after that leaves the upload as failed, with the reason.
+    """
+    from classifier.pictures import reading
+
+    loaded = engines.engine_get()
+    with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
+        decoded = compute(_decode, loaded, file)
+        upload_id = uuid4()
+        with transaction.atomic():
+            upload = Upload.objects.create(
+                id=upload_id,
+                owner=owner,
+                api_key=api_key,
+                secret_hash=token_hash(upload_secret(upload_id)),
+                name=reading.name_clean(name),
+                format=decoded.format,
+                width=decoded.width,
+                height=decoded.height,
+                sha256=decoded.sha256,
+                image=decoded.jpeg,
+            )
+            run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
+        outcome = compute(predict, loaded, decoded.seen, head, choice.top)
+    run_finish(run=run, outcome=outcome)
+    return upload
+
+
+def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Classification:
+    """Classify a stored upload again, from the picture that was kept. Raises `ModelUnavailable` and `Busy`."""
+    from classifier.pictures import reading
+
+    loaded = engines.engine_get()
+    with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
+        started = time.perf_counter()
+        picture = compute(reading.picture_from_jpeg, bytes(upload.image))
+        with transaction.atomic():
+            run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=time.perf_counter() - started)
+        outcome = compute(predict, loaded, picture, head, choice.top)
+    run_finish(run=run, outcome=outcome)
+    return run
+
+
+def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
+    """Rank a stored upload against other labels: from its embedding where this model has seen it, which takes no time.
+
+    Raises like `upload_classify`, and what `head_obtain` raises.
+    """
+    loaded = engines.engine_get()
+    embedding = embedding_load(upload=upload, weights_sha256=loaded.info.weights_sha256)
+    if embedding is None:
+        return upload_classify(upload=upload, choice=choice)
+    with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
+    with transaction.atomic():
+        run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=0)
+    answer = attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None))
+    run_finish(run=run, outcome=answer)
+    return run
+
+
+def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_CHOICE) -> engine.Answer:
+    """Classify a picture and store nothing. Raises like `upload_create`."""
+    loaded = engines.engine_get()
+    with admission.slot() as compute:
+        head = head_obtain(loaded, choice, compute)
+        started = time.perf_counter()
+        seen = compute(_look, loaded, file)
+        read = time.perf_counter()
+        answer = compute(loaded.classify, seen, head, top)
+    note(
+        model=loaded.info.model,
+        precision=loaded.info.precision,
+        decode_ms=1000 * (read - started),
+        predict_ms=1000 * (time.perf_counter() - read),
+    )
+    return answer
+
+
+def upload_delete(*, upload: Upload) -> None:
+    """Delete an upload with everything that was derived from it."""
+    upload.delete()
+
+
+def uploads_delete(*, uploads: UploadQuerySet) -> int:
+    """Delete uploads with everything that was derived from them, some at a time; returns how many there were."""
+    deleted = 0
+    while keys := list(uploads.order_by().values_list("pk", flat=True)[:DELETE_AT_ONCE]):
+        deleted += Upload.objects.filter(pk__in=keys).delete()[1].get("classifier.Upload", 0)
+    return deleted
+
+
+def uploads_expired(*, days: int) -> UploadQuerySet:
+    """Uploads older than `days` days."""
+    return Upload.objects.filter(created__lt=timezone.now() - timedelta(days=days))
+
+
+def feedback_create(*, upload: Upload, label: str, index: int | None = None) -> Feedback:
+    """Keep which label is right; an empty one says that none is. What was said before is replaced."""
+    said = {"label": label, "index": index, "created": timezone.now()}
+    return Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What is kept of a file that was sent: of the picture, which may be large, no more than the model looks at."""
+
+    seen: Image
+    jpeg: bytes
+    format: str
+    width: int  # pixels of the upright original
+    height: int
+    sha256: str
+    seconds: float
+
+
+def _picture_open(file: BinaryIO) -> AbstractContextManager[reading.Picture]:
+    from classifier.pictures import reading
+
+    limits = {"max_bytes": int(settings.MAX_UPLOAD_MB * 1e6), "max_pixels": int(settings.MAX_MEGAPIXELS * 1e6)}
+    return reading.picture_open(file, **limits)
+
+
+def _look(loaded: engine.Engine, file: BinaryIO) -> Image:
+    """What the model sees of the picture in a file."""
+    with _picture_open(file) as picture:
+        return loaded.seen(picture.image)
+
+
+def _decode(loaded: engine.Engine, file: BinaryIO) -> _Decoded:
+    from classifier.pictures import reading
+
+    started = time.perf_counter()
+    with _picture_open(file) as picture:
+        seen, jpeg = loaded.seen(picture.image), reading.picture_to_jpeg(picture.image)
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    seconds = time.perf_counter() - started
+    return _Decoded(seen, jpeg, picture.format, picture.width, picture.height, digest, seconds)

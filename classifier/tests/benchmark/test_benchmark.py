@@ -1,0 +1,39 @@
+"""manage.py benchmark on a tiny checkpoint: every contestant has its row, and they agree."""
+
+import re
+import tempfile
+from io import StringIO
+from unittest import mock
+
+from django.core.management import call_command
+from django.test import SimpleTestCase, override_settings
+
+from classifier.tests import checkpoints
+
+
+class BenchmarkTests(SimpleTestCase):
+    def run_benchmark(self):
+        output = StringIO()
+        path = str(checkpoints.checkpoint("tiny"))
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            override_settings(CLIP_MODEL_DIR=checkpoints.Path(directory)),
+            mock.patch("classifier.benchmark.contestants.onnx_installed", return_value=False),
+        ):
+            call_command("benchmark", "--checkpoint", path, "--repeats", "1", "--threads", "1", stdout=output)
+        return output.getvalue()
+
+    def test_it_compares_every_precision_with_openais_code(self):
+        output = self.run_benchmark()
+        cosines = {}
+        for name in ("OpenAI's code", "fp32", "fp16", "int8"):
+            row = re.search(rf"^{name} .*?(\d+\.\d) MB +([\d.]+), ([\d.]+)$", output, re.MULTILINE)
+            self.assertIsNotNone(row, output)
+            cosines[name] = float(row[2])
+        self.assertGreater(cosines["fp32"], 0.99999)
+        self.assertGreater(cosines["fp16"], 0.99999)
+        self.assertGreater(cosines["int8"], 0.999)
+        self.assertLess(cosines["int8"], cosines["fp32"])
+        self.assertRegex(output, r"head build, this project +\d+ ms a name .*times faster")
+        self.assertRegex(output, r"head build, cosine to the plain loop +(1\.0|0\.99999)")
+        self.assertRegex(output, r"process start to first prediction +\d+\.\d s \(int8\)")

@@ -1,0 +1,1 @@
+"""Pages: each parses, calls a service and answers; neither torch nor Pillow."""

@@ -1,0 +1,248 @@
+"""The pages. Each parses, calls a service and answers; none imports torch or Pillow."""
+
+import json
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.staticfiles import finders
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date, parse_etags, quote_etag
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+
+from classifier.engine.imagenet import imagenet, imagenet_labels
+from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
+from classifier.http.owners import may_change, owner_key, upload_to_change
+from classifier.http.problems import problem_response
+from classifier.http.ratelimits import rate_limit_check
+from classifier.http.records import record_of
+from classifier.models import Classification, Upload
+from classifier.pictures import crop
+from classifier.services import engines, uploads
+from classifier.services.fit import fits_well
+from classifier.services.labels import IMAGENET
+from classifier.services.runs import RUN_SECONDS
+from classifier.web.forms import FeedbackForm, UploadForm
+from classifier.web.label_forms import RelabelForm
+from classifier.web.label_pages import label_sets_shown, result_context
+
+RECENT = 6  # pictures on the home page
+EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
+LABEL_ERRORS = (LabelError, LabelSetNotReady, TextUnsupported)
+RELOAD_SECONDS = 3  # of a page that waits for its run
+
+
+# --- Home --------------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def home(request: HttpRequest) -> HttpResponse:
+    """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
+    if request.method != "POST":
+        return home_page(request, UploadForm(), HTTPStatus.OK)
+    owner = owner_key(request, create=True)  # the script sends the empty form to get it before it sends pictures
+    form = UploadForm(request.POST, example_file(request) or request.FILES)
+    error = upload = None
+    if form.is_valid():
+        file = form.cleaned_data["image"]
+        try:
+            rate_limit_check(request)
+            upload = uploads.upload_create(file=file, name=file.name, owner=owner, choice=form.cleaned_data["choice"])
+        except ClassifierError as raised:
+            error = raised
+            form.add_error("labels" if isinstance(error, LABEL_ERRORS) else "image", str(error))
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        response = home_json(request, form, upload, error)
+    else:
+        status = error.status if error else HTTPStatus.UNPROCESSABLE_ENTITY
+        response = redirect(upload) if upload else home_page(request, form, status)
+    if hasattr(error, "retry_after"):
+        response["Retry-After"] = str(error.retry_after)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def example_file(request: HttpRequest) -> dict[str, SimpleUploadedFile]:
+    """The example that was picked in place of a file, if one was."""
+    name = request.POST.get("example")
+    if name not in EXAMPLES:
+        return {}
+    path = Path(finders.find(f"classifier/examples/{name}.webp"))
+    return {"image": SimpleUploadedFile(path.name, path.read_bytes())}
+
+
+def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
+    context = {
+        "form": form,
+        "recent": Upload.objects.of_owner(owner_key(request))[:RECENT],
+        "examples": EXAMPLES,
+        "label_sets": label_sets_shown(),
+    }
+    return render(request, "home.html", context, status=status)
+
+
+def home_json(
+    request: HttpRequest, form: UploadForm, upload: Upload | None, error: ClassifierError | None
+) -> HttpResponse:
+    """The record, or what was wrong as RFC 9457's problem."""
+    if upload is not None:
+        return JsonResponse(record_of(upload, request), status=HTTPStatus.CREATED)
+    code = "no-image" if "image" in form.errors else "bad-labels"
+    status, code = (error.status, error.code) if error else (HTTPStatus.UNPROCESSABLE_ENTITY, code)
+    return problem_response(status, code, next(iter(form.errors.values()))[0])
+
+
+# --- One upload --------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def upload_detail(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """One result. Whoever has the address may see it; the owner and staff may change it."""
+    upload = get_object_or_404(Upload.objects.with_latest().select_related("feedback"), pk=upload_id)
+    return upload_page(request, upload)
+
+
+@gzip_page  # the thousand labels to pick from are 25 kB, and 8 when compressed
+def upload_page(
+    request: HttpRequest,
+    upload: Upload,
+    form: FeedbackForm | None = None,
+    status: int = HTTPStatus.OK,
+    relabel_form: RelabelForm | None = None,
+) -> HttpResponse:
+    run, state, changeable = upload.latest, run_state(upload.latest), may_change(request, upload)
+    predictions = list(run.predictions.all()) if state == "done" else []
+    for prediction in predictions:
+        prediction.synset = "" if prediction.index is None else imagenet()["classes"][prediction.index]["synset"]
+    top = predictions[0] if predictions else None
+    seen = crop.crop_seen(upload.width, upload.height, upload.model)
+    record = record_of(upload, request)
+    context = {
+        "upload": upload,
+        "run": run,
+        "state": state,
+        "predictions": predictions,
+        "top": top,
+        "imagenet": run is None or run.label_set == IMAGENET,
+        "heading": top.label if top else "Result",
+        "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
+        "crop": crop.crop_paths(seen, upload.width, upload.height),
+        "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
+        "record_json": json.dumps(record, indent=2, ensure_ascii=False),
+        "share_url": request.build_absolute_uri(upload.get_absolute_url()),
+        "may_change": changeable,
+        "feedback": getattr(upload, "feedback", None),
+    }
+    if top and changeable and run.label_set == IMAGENET:
+        labels = imagenet_labels()
+        context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
+    context |= result_context(upload=upload, owner=owner_key(request), changeable=changeable, form=relabel_form)
+    response = render(request, "upload.html", context, status=status)
+    if state == "running":
+        response["Refresh"] = str(RELOAD_SECONDS)
+    return response
+
+
+def run_state(run: Classification | None) -> str:
+    """running, done or failed as it is stored; "interrupted" where nobody is at it any more."""
+    if run is None:
+        return "interrupted"
+    if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(seconds=RUN_SECONDS):
+        return "interrupted"
+    return run.status
+
+
+@require_safe
+def upload_image(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """The stored picture. It never changes, so it may be cached for good."""
+    created = get_object_or_404(Upload.objects.values_list("created", flat=True), pk=upload_id)
+    etag = quote_etag(upload_id.hex)
+    if etag in parse_etags(request.headers.get("If-None-Match", "")):
+        response = HttpResponse(status=304)
+    else:
+        image = Upload.objects.values_list("image", flat=True).get(pk=upload_id)
+        response = HttpResponse(bytes(image), content_type="image/jpeg")
+    response["ETag"] = etag
+    response["Last-Modified"] = http_date(created.timestamp())
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+@require_safe
+def upload_json(request: HttpRequest, upload_id: UUID) -> JsonResponse:
+    """The record as a file."""
+    upload = get_object_or_404(Upload.objects.with_latest(), pk=upload_id)
+    response = JsonResponse(record_of(upload, request), json_dumps_params={"indent": 2, "ensure_ascii": False})
+    response["Content-Disposition"] = f'attachment; filename="{upload.id}.json"'
+    return response
+
+
+@require_POST
+def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Try again what failed or was interrupted."""
+    upload = upload_to_change(request, upload_id, Upload.objects.select_related("latest"))
+    if run_state(upload.latest) in ("failed", "interrupted"):
+        try:
+            uploads.upload_classify(upload=upload)
+        except ModelError as error:
+            messages.error(request, str(error))
+    return redirect(upload)
+
+
+@require_POST
+def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Keep which label is right."""
+    queryset = Upload.objects.with_latest().select_related("feedback")
+    upload = upload_to_change(request, upload_id, queryset)
+    labels = imagenet_labels()
+    form = FeedbackForm(request.POST, labels=labels)
+    if not form.is_valid():
+        return upload_page(request, upload, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    label = form.cleaned_data["label"]
+    uploads.feedback_create(upload=upload, label=label, index=labels.index(label) if label else None)
+    return redirect(f"{upload.get_absolute_url()}#feedback-title")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload_delete(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Asks first; deletes when that page is sent."""
+    upload = upload_to_change(request, upload_id)
+    if request.method == "POST":
+        uploads.upload_delete(upload=upload)
+        messages.success(request, "The picture is deleted.")
+        return redirect("history")
+    return render(
+        request,
+        "upload_delete.html",
+        {"uploads": [upload], "action": request.path, "back": upload.get_absolute_url()},
+    )
+
+
+# --- The rest ----------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def about(request: HttpRequest) -> HttpResponse:
+    """What CLIP is for, what this server runs, what is stored."""
+    info = engines.model_info()
+    return render(request, "about.html", {"info": info, "check": info.manifest.get("self_check") if info else None})
+
+
+@require_GET
+def healthz(request: HttpRequest) -> JsonResponse:
+    """The process is alive."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_GET
+def readyz(request: HttpRequest) -> JsonResponse:
+    """The model is loaded and the database answers."""
+    state = engines.readiness()
+    return JsonResponse({"model": state.model, "database": state.database}, status=200 if state.ok else 503)
