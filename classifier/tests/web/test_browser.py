@@ -152,6 +152,8 @@ class UploadTests(BrowserTestCase):
         shown = preview.bounding_box()
         self.assertLess(shown["width"], 390)
         self.assertAlmostEqual(shown["width"] / shown["height"], 600 / 400, delta=0.02)
+        while not held:  # on a busy machine the preview is there before the picture leaves
+            page.wait_for_timeout(20)
         held[0].continue_()
         page.wait_for_url("**/uploads/*/")
 
