@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from classifier.models import Classification, LabelHead, LabelSet, Upload
 from classifier.services import heads, label_sets, texts
-from classifier.tests.api.test_uploads import UPLOADS, ZERO_SHOT, bearer, issue, small_jpeg
+from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, bearer, issue, small_jpeg
 from classifier.tests.colour_engine import MODEL, ColourEngine, serve
 from classifier.tests.services.test_search import coloured
 

@@ -10,7 +10,7 @@ from django.test import TestCase
 from classifier.models import Classification, Upload
 from classifier.services import engines, heads, label_sets, texts, uploads
 from classifier.services.label_sets import choice_make
-from classifier.tests.api.test_uploads import UPLOADS, ZERO_SHOT, bearer, issue
+from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, bearer, issue
 from classifier.tests.tiny_clip import caption, draw
 from classifier.tests.tiny_server import tiny_server
 

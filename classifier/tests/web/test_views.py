@@ -1,9 +1,6 @@
 """The pages, through Django's test client: real photos and the stand-in where labels matter, stored runs elsewhere."""
 
-import csv
 import gzip
-import io
-import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -12,18 +9,14 @@ from unittest import mock
 import skimage
 from django.contrib.staticfiles import finders
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
-from django.test import Client, SimpleTestCase, TestCase, override_settings
-from django.urls import reverse
+from django.test import Client, TestCase, override_settings
 from django.utils import timezone
 from PIL import Image
 
 from classifier.engine import ModelInfo
-from classifier.errors import Busy, ModelUnavailable
 from classifier.models import Classification, Feedback, Prediction, Upload
 from classifier.pictures.reading import picture_to_jpeg
-from classifier.services import engines, uploads
-from classifier.web.history import PAGE_SIZE
+from classifier.services import engines
 
 PHOTOS = Path(skimage.__file__).parent / "data"
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
@@ -78,138 +71,6 @@ class PageTestCase(TestCase):
 
     def stranger(self) -> Client:
         return Client()
-
-
-@override_settings(CLIP_MODEL="standin", CLIP_THREADS=1)
-class ClassifyTests(TestCase):
-    """A photo through the form, with the stand-in."""
-
-    def send(self, file, **headers):
-        return self.client.post("/", {"image": file} if file else {}, headers=headers)
-
-    def test_coffee_is_an_espresso(self):
-        response = self.send(photo("coffee.png"))
-        upload = Upload.objects.get()
-        self.assertRedirects(response, upload.get_absolute_url())
-        page = self.client.get(upload.get_absolute_url())
-        self.assertContains(page, "<h1>espresso</h1>")
-        self.assertEqual(len(page.context["predictions"]), 5)
-        self.assertContains(page, "WordNet n07920052")
-        self.assertContains(page, "600 × 400 pixels, PNG")
-
-    def test_chelsea_is_a_cat(self):
-        self.send(photo("chelsea.png"))
-        labels = Upload.objects.get().latest.predictions.values_list("label", flat=True)
-        self.assertIn("cat", labels[0].lower())
-
-    def test_every_page_says_that_a_stand_in_answers(self):
-        self.send(photo("coffee.png"))
-        address = Upload.objects.get().get_absolute_url()
-        for page in ("/", "/history/", "/about/", address, f"{address}delete"):
-            self.assertContains(self.client.get(page), STANDIN)
-        self.assertContains(self.client.get("/no-such-page"), STANDIN, status_code=404)
-
-    def test_what_the_stand_in_made_says_so_when_clip_serves(self):
-        self.send(photo("coffee.png"))
-        with override_settings(CLIP_MODEL="ViT-B/32"):
-            self.assertContains(self.client.get(Upload.objects.get().get_absolute_url()), STANDIN)
-            self.assertContains(self.client.get("/history/"), "stand-in")
-            self.assertNotContains(self.client.get("/"), STANDIN)
-
-    def test_a_visitor_finds_the_picture_again_and_nobody_else_does(self):
-        self.send(photo("coffee.png"))
-        self.assertContains(self.client.get("/history/"), "espresso")
-        self.assertContains(self.client.get("/"), "espresso")
-        self.assertNotContains(Client().get("/history/"), "espresso")
-        self.assertNotContains(Client().get("/"), "espresso")
-
-    def test_a_script_gets_the_record(self):
-        response = self.send(photo("coffee.png"), accept="application/json")
-        self.assertEqual(response.status_code, 201)
-        record = response.json()
-        self.assertEqual(record["predictions"][0]["label"], "espresso")
-        self.assertEqual(record["status"], "done")
-        self.assertEqual(record["url"], f"http://testserver/uploads/{record['id']}/")
-
-    def assert_refused(self, file, message: str, status: int):
-        for accept in ("text/html", "application/json"):
-            if file is not None:
-                file.seek(0)
-            response = self.send(file, accept=accept)
-            self.assertContains(response, message, status_code=status, html=False)
-            self.assertFalse(Upload.objects.exists())
-        self.assertEqual(response.headers["Content-Type"], "application/problem+json")
-        self.assertEqual(response.json()["status"], status)
-
-    def test_no_file(self):
-        self.assert_refused(None, "Choose a picture first.", 422)
-
-    def test_an_empty_file(self):
-        self.assert_refused(SimpleUploadedFile("a.jpg", b""), "The file is empty.", 422)
-
-    def test_not_a_picture(self):
-        self.assert_refused(SimpleUploadedFile("a.jpg", b"hello" * 99), "not a picture we can read", 415)
-
-    def test_a_format_that_is_not_read(self):
-        self.assert_refused(SimpleUploadedFile("a.pdf", b"%PDF-1.7 " * 99), "not a picture we can read", 415)
-
-    def test_a_truncated_picture(self):
-        whole = (PHOTOS / "rocket.jpg").read_bytes()
-        self.assert_refused(SimpleUploadedFile("a.jpg", whole[:20000]), "damaged or cut short", 422)
-
-    @override_settings(MAX_UPLOAD_MB=0.1)
-    def test_too_many_bytes(self):
-        self.assert_refused(photo("coffee.png"), "the limit is 0.1 MB", 413)
-
-    @override_settings(MAX_MEGAPIXELS=0.1)
-    def test_too_many_pixels(self):
-        self.assert_refused(photo("coffee.png"), "megapixels", 422)
-
-    def test_the_empty_form_already_marks_the_visitor(self):
-        self.send(None, accept="application/json")
-        owner = self.client.session["owner"]
-        self.send(photo("coffee.png"))
-        self.assertEqual(Upload.objects.get().owner, owner)
-
-    def test_an_error_stands_at_the_field(self):
-        response = self.send(None)
-        self.assertContains(response, 'aria-describedby="image-note image-error" aria-invalid="true"', status_code=422)
-        self.assertContains(response, 'id="image-error"', status_code=422)
-
-    def test_a_page_that_was_sent_promises_nothing_where_the_database_is_away(self):
-        with mock.patch.object(uploads, "upload_create", side_effect=OperationalError("gone")):
-            response = self.send(photo("coffee.png"))
-        self.assertContains(response, "Nothing is lost", status_code=503)
-        self.assertNotContains(response, "by itself", status_code=503)
-        self.assertNotIn("Refresh", response.headers)
-        self.assertIn("Retry-After", response.headers)
-
-    def test_the_empty_form_makes_a_visitor_known_however_many_wait(self):
-        client = Client()
-        with mock.patch("classifier.capacity.admission.Admission.full", return_value=Busy("Too many wait.", 3)):
-            form = "application/x-www-form-urlencoded"
-            answer = client.post(reverse("home"), b"", form, headers={"accept": "application/json"})
-        self.assertEqual(answer.status_code, 422)
-        self.assertIn("owner", client.session)
-
-    def test_a_busy_server_says_when_to_come_back(self):
-        with mock.patch.object(uploads, "upload_create", side_effect=Busy("Too many pictures are waiting.", 7)):
-            response = self.send(photo("coffee.png"))
-        self.assertContains(response, "Too many pictures are waiting.", status_code=503)
-        self.assertEqual(response.headers["Retry-After"], "7")
-
-    def test_without_a_model_the_form_says_so(self):
-        with mock.patch.object(engines, "engine_get", side_effect=ModelUnavailable("No model is prepared.")):
-            self.assertContains(self.send(photo("coffee.png")), "No model is prepared.", status_code=503)
-        self.assertFalse(Upload.objects.exists())
-
-    def test_a_failed_upload_can_be_classified_again(self):
-        self.send(photo("coffee.png"))
-        upload = Upload.objects.get()
-        end_run(upload, status="failed", reason="Out of memory.")
-        self.client.post(f"{upload.get_absolute_url()}classify")
-        upload.refresh_from_db()
-        self.assertEqual((upload.status, upload.top_label), ("done", "espresso"))
 
 
 class HomeTests(PageTestCase):
@@ -373,75 +234,6 @@ class FeedbackTests(PageTestCase):
         self.assertContains(self.send(label=""), "Pick a label first.", status_code=422)
 
 
-class HistoryTests(PageTestCase):
-    def labels(self, address: str) -> list[str]:
-        return [upload.top_label for upload in self.client.get(address).context["page"].uploads]
-
-    def make(self, count: int, **fields) -> None:
-        for number in range(count):
-            make_run(labels=(f"thing {number}", *LABELS[1:]), **fields)
-
-    def test_it_costs_three_queries_however_many_there_are(self):
-        for count in (0, 2, PAGE_SIZE):
-            self.make(count)
-            with self.assertNumQueries(3):  # session; page; labels to filter by
-                self.client.get("/history/")
-
-    def test_a_later_page_costs_one_more(self):
-        self.make(PAGE_SIZE + 1)
-        older = self.client.get("/history/").context["page"].older
-        with self.assertNumQueries(4):  # whether there are newer ones
-            self.client.get(f"/history/?{older}")
-
-    def test_it_filters_by_label(self):
-        self.make(3)
-        self.assertEqual(self.labels("/history/?label=thing+1"), ["thing 1"])
-        self.assertContains(self.client.get("/history/?label=nothing"), "None of your pictures has the top label")
-        self.assertContains(self.client.get("/history/"), '<option value="thing 2">thing 2 (1)</option>')
-
-    def test_pages_stay_right_while_new_pictures_arrive(self):
-        self.make(PAGE_SIZE + 2)
-        page = self.client.get("/history/").context["page"]
-        make_run(labels=("newcomer", *LABELS[1:]))
-        self.assertEqual(self.labels(f"/history/?{page.older}"), ["thing 1", "thing 0"])
-
-    def test_only_ticked_pictures_of_ones_own_are_deleted_once_confirmed(self):
-        self.make(2)
-        other = make_run("you")
-        ticked = [Upload.objects.get(top_label="thing 1").pk, other.pk, "nonsense"]
-        page = self.client.post("/history/delete", {"upload": ticked})
-        self.assertContains(page, "Delete this picture?")
-        self.assertEqual(Upload.objects.count(), 3)
-        response = self.client.post("/history/delete", {"upload": ticked, "confirmed": "1"}, follow=True)
-        self.assertContains(response, "The picture is deleted.")
-        self.assertEqual(set(Upload.objects.values_list("top_label", flat=True)), {"thing 0", other.top_label})
-
-    def test_deleting_nothing_says_what_to_do(self):
-        self.assertContains(self.client.post("/history/delete", follow=True), "Tick the pictures to delete first.")
-
-    def test_the_export_has_ones_own_pictures_as_json(self):
-        self.make(2)
-        make_run("you")
-        response = self.client.get("/history/export.json")
-        self.assertTrue(response.streaming)
-        records = json.loads(response.getvalue())
-        self.assertEqual([record["predictions"][0]["label"] for record in records], ["thing 1", "thing 0"])
-
-    def test_the_export_has_ones_own_pictures_as_csv(self):
-        upload = make_run(name="=cmd()")
-        uploads.feedback_create(upload=upload, label="tench", index=0)
-        make_run("you")
-        rows = list(csv.DictReader(io.StringIO(self.client.get("/history/export.csv").getvalue().decode())))
-        self.assertEqual(len(rows), 1)
-        self.assertEqual(rows[0]["label_1"], "espresso")
-        self.assertEqual(float(rows[0]["score_1"]), 0.9)
-        self.assertEqual(rows[0]["right_label"], "tench")
-        self.assertEqual(rows[0]["file"], "'=cmd()")  # no formula for a spreadsheet
-
-    def test_a_visitor_without_pictures_exports_an_empty_list(self):
-        self.assertEqual(json.loads(self.stranger().get("/history/export.json").getvalue()), [])
-
-
 class AboutTests(TestCase):
     @override_settings(CLIP_MODEL="standin", CLIP_THREADS=1)
     def test_it_names_the_model_and_its_file_without_a_query(self):
@@ -465,61 +257,3 @@ class AboutTests(TestCase):
         with override_settings(UPLOAD_RETENTION_DAYS=30):
             self.assertContains(self.client.get("/about/"), "deleted after 30 days")
         self.assertContains(self.client.get("/about/"), "kept until you delete them")
-
-
-class ErrorPageTests(SimpleTestCase):
-    """None of them may need the database: SimpleTestCase forbids it."""
-
-    def get(self, **options):
-        client = Client(raise_request_exception=False)
-        return client.get("/about/", **options)
-
-    def failing(self, error: Exception, **options):
-        with mock.patch.object(engines, "model_info", side_effect=error):
-            return self.get(**options)
-
-    def test_an_address_that_is_not_there(self):
-        self.assertContains(Client().get("/no/such/page"), "There is nothing here", status_code=404)
-
-    def test_an_error_of_ours(self):
-        with self.assertLogs("django.request", "ERROR"):
-            self.assertContains(self.failing(RuntimeError("secret")), "Something broke", status_code=500)
-
-    def test_a_host_that_is_not_ours(self):
-        with self.assertLogs("django.security.DisallowedHost"):
-            page = self.get(headers={"host": "evil.example"})
-        self.assertContains(page, "That request made no sense", status_code=400)
-
-    def test_a_form_from_elsewhere(self):
-        with self.assertLogs("django.security.csrf", "WARNING"):
-            page = Client(enforce_csrf_checks=True).post("/history/delete")
-        self.assertContains(page, "The page was too old", status_code=403)
-
-    def test_a_database_that_is_away_makes_the_page_try_again(self):
-        page = self.failing(OperationalError("gone"))
-        self.assertContains(page, "tries again by itself", status_code=503)
-        self.assertEqual(page.headers["Refresh"], page.headers["Retry-After"])
-
-    def test_a_script_gets_a_problem(self):
-        page = self.failing(Busy("Full."), headers={"accept": "application/json"})
-        self.assertEqual((page.status_code, page.json()["detail"]), (503, "Full."))
-
-    def test_a_picture_is_refused_unread_where_too_many_wait(self):
-        full = mock.patch("classifier.capacity.admission.Admission.full", return_value=Busy("Too many wait.", 3))
-        for path, headers in (("/", {}), ("/", {"accept": "application/json"}), ("/api/v1/uploads", {})):
-            with self.subTest(path=path, headers=headers), full:
-                body = mock.patch("django.http.request.HttpRequest._load_post_and_files", side_effect=AssertionError)
-                with body:
-                    page = Client(enforce_csrf_checks=True).post(path, {"image": photo("coffee.png")}, headers=headers)
-                self.assertContains(page, "Too many wait.", status_code=503)
-                self.assertEqual(page.headers["Retry-After"], "3")
-                if path == "/" and not headers:
-                    self.assertContains(page, "Nothing was stored; the page comes back by itself", status_code=503)
-                    self.assertEqual(page.headers["Refresh"], "3")
-        with full:
-            self.assertEqual(self.get().status_code, 200)  # pages do not wait
-
-    @override_settings(MAX_FORM_BYTES=10)
-    def test_a_body_too_large(self):
-        page = Client().post(reverse("home"), {"image": photo("coffee.png")})
-        self.assertContains(page, "That file is too large", status_code=413)

@@ -11,7 +11,7 @@ from classifier.errors import Busy
 from classifier.models import Classification, LabelHead, Upload
 from classifier.services import heads, texts
 from classifier.services.label_sets import label_set_create
-from classifier.tests.api.test_uploads import small_jpeg
+from classifier.tests.api.calls import small_jpeg
 from classifier.tests.colour_engine import ColourEngine, serve
 from classifier.tests.services.test_search import coloured
 

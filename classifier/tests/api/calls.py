@@ -1,0 +1,62 @@
+"""What the tests of the REST API call it with."""
+
+import io
+from pathlib import Path
+
+import skimage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client, TestCase
+from PIL import Image
+
+from classifier.models import ApiKey
+from classifier.services.keys import api_key_issue
+from classifier.tests.services.test_uploads import use_engine
+
+PHOTOS = Path(skimage.__file__).parent / "data"
+UPLOADS = "/api/v1/uploads"
+ZERO_SHOT = "/api/v1/zero-shot-image-classification"
+
+
+def photo(name: str = "coffee.png") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, (PHOTOS / name).read_bytes(), content_type="image/png")
+
+
+def small_jpeg(colour: str = "red") -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 24), colour).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def bearer(token: str) -> dict:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def issue(name: str = "robot", **fields) -> tuple[ApiKey, str]:
+    api_key = ApiKey(name=name, **fields)
+    return api_key, api_key_issue(api_key=api_key)
+
+
+class ApiTestCase(TestCase):
+    """A fixed answer from the model, except where real labels are the point."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not cls._overridden_settings:
+            cls.enterClassContext(use_engine())
+
+    def create(self, *, client: Client | None = None, file=None, status: int = 201, **headers) -> dict:
+        response = (client or self.client).post(
+            UPLOADS, {"image": file or SimpleUploadedFile("a.jpg", small_jpeg())}, headers=headers
+        )
+        self.assertEqual(response.status_code, status, response.content)
+        return response.json()
+
+    def assertProblem(self, response, status: int, code: str, detail: str = "") -> dict:
+        self.assertEqual(response.status_code, status, response.content)
+        self.assertEqual(response["Content-Type"], "application/problem+json")
+        problem = response.json()
+        self.assertEqual((problem["status"], problem["type"]), (status, f"/api/v1/docs#{code}"))
+        self.assertTrue(problem["title"])
+        self.assertIn(detail, problem["detail"])
+        return problem
