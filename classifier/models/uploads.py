@@ -1,13 +1,11 @@
-"""Uploads, the classification runs over them, and their predictions."""
+"""Uploads, the classification runs over them, their predictions, and what their owners say of them."""
 
 import uuid
 
 from django.db import models
-from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 
-from classifier.vectors import VectorField
 from classifier.words import WordsField, WordsIndex
 
 
@@ -189,87 +187,6 @@ class Prediction(models.Model):
         return 100 * self.score
 
 
-class Embedding(models.Model):
-    """Where one model puts a picture: what the search compares. One per upload and model, however often it ran."""
-
-    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="embeddings", db_index=False)
-    owner = models.CharField(max_length=64, help_text="Whose upload: its owner's key, or api-key: and a number")
-    weights_sha256 = models.CharField("weights SHA-256", max_length=64)
-    dim = models.PositiveSmallIntegerField("dimension")
-    vector = VectorField(help_text="float16, little-endian")
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["upload", "weights_sha256"], name="embedding_once_per_model"),
-        ]
-        indexes = [
-            models.Index(fields=["owner", "weights_sha256"], name="embedding_of_owner"),
-            # On PostgreSQL with pgvector each model has an HNSW index besides: vectors.index_ensure
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.dim} numbers by {self.weights_sha256[:8]}"
-
-
-class LabelSet(models.Model):
-    """Labels and prompt templates under a name, to classify with."""
-
-    name = models.CharField(max_length=60)
-    created = models.DateTimeField(default=timezone.now, editable=False)
-    labels = models.TextField(help_text="One per line, in order")
-    templates = models.TextField(help_text="One per line; {} is where the label goes")
-    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of labels and templates")
-
-    class Meta:
-        ordering = ["name"]
-        constraints = [
-            models.UniqueConstraint(Lower("name"), name="label_set_name_once"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def label_list(self) -> list[str]:
-        return self.labels.split("\n")
-
-    @property
-    def template_list(self) -> list[str]:
-        return self.templates.split("\n")
-
-
-class LabelHead(models.Model):
-    """What one model makes of a label set: one embedding per label, and how far computing them has come."""
-
-    class State(models.TextChoices):
-        BUILDING = "building", "being computed"
-        READY = "ready", "ready"
-        FAILED = "failed", "failed"
-
-    label_set = models.ForeignKey(LabelSet, on_delete=models.CASCADE, related_name="heads", db_index=False)
-    weights_sha256 = models.CharField("weights SHA-256", max_length=64)
-    digest = models.CharField(max_length=64, help_text="Of the labels and templates it was computed from")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.BUILDING)
-    reason = models.TextField(blank=True, help_text="Why it failed")
-    done = models.PositiveIntegerField(default=0, help_text="Prompts embedded so far")
-    total = models.PositiveIntegerField(default=0, help_text="Labels times templates")
-    claim = models.CharField(max_length=32, blank=True, help_text="Of the thread that computes it")
-    alive = models.DateTimeField(default=timezone.now, help_text="When that thread was last heard of")
-    vectors = models.BinaryField(null=True, help_text="(labels, dimension) float16, little-endian; rows of length 1")
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["label_set", "weights_sha256"], name="label_head_once_per_model"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.state} by {self.weights_sha256[:8]}"
-
-    @property
-    def percent(self) -> int:
-        return 100 * self.done // self.total if self.total else 0
-
-
 class Feedback(models.Model):
     """What its owner says a picture really shows, for staff to learn where the model errs."""
 
@@ -288,44 +205,3 @@ class Feedback(models.Model):
     @property
     def summary(self) -> str:
         return self.label or "none of the labels"
-
-
-class ApiKey(models.Model):
-    """A program that may use the API. Its token is shown once, when it is made; only the hash is kept."""
-
-    name = models.CharField(max_length=100, help_text="Who or what uses it")
-    prefix = models.CharField(max_length=16, editable=False, help_text="The token's beginning, to tell keys apart")
-    token_hash = models.CharField(max_length=64, unique=True, editable=False, help_text="SHA-256 of the token")
-    created = models.DateTimeField(default=timezone.now, editable=False)
-    last_used = models.DateTimeField(null=True, blank=True, editable=False, help_text="To the minute")
-    active = models.BooleanField(default=True, help_text="An inactive key is refused; its uploads stay")
-    per_minute = models.PositiveIntegerField(
-        "pictures per minute",
-        null=True,
-        blank=True,
-        help_text="Empty: RATE_LIMIT_KEY_PER_MINUTE. 0: no limit",
-    )
-
-    class Meta:
-        verbose_name = "API key"
-        ordering = ["-created", "-id"]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
-
-
-class RateLimit(models.Model):
-    """How much of its limit one address or key has used. Rows are worthless once `used_until` has passed."""
-
-    key = models.CharField(primary_key=True, max_length=64, help_text="Keyed hash: no address is stored")
-    used_until = models.FloatField(help_text="Seconds since 1970 at which the allowance is whole again")
-
-
-class IdempotentRequest(models.Model):
-    """A POST with an Idempotency-Key, kept so that repeating it repeats the answer and not the work."""
-
-    key = models.CharField(primary_key=True, max_length=64, help_text="Hash of who asked and their Idempotency-Key")
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what was sent")
-    created = models.DateTimeField(default=timezone.now, db_index=True)
-    upload = models.ForeignKey(Upload, null=True, on_delete=models.CASCADE, related_name="+")
-    answer = models.JSONField(null=True, help_text="Empty while the first request is being answered")

@@ -1,0 +1,30 @@
+"""What is stored. Everybody imports from here; the files part it by what it models."""
+
+from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
+from classifier.models.embeddings import Embedding
+from classifier.models.label_sets import LabelHead, LabelSet
+from classifier.models.uploads import (
+    Classification,
+    Feedback,
+    Prediction,
+    Status,
+    Upload,
+    UploadManager,
+    UploadQuerySet,
+)
+
+__all__ = [
+    "ApiKey",
+    "Classification",
+    "Embedding",
+    "Feedback",
+    "IdempotentRequest",
+    "LabelHead",
+    "LabelSet",
+    "Prediction",
+    "RateLimit",
+    "Status",
+    "Upload",
+    "UploadManager",
+    "UploadQuerySet",
+]
