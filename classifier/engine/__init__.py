@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from classifier.engine.checkpoint import Progress
+    from classifier.engine.occlusion import Occlusion
 
 # torch's OpenMP threads wait for each other by spinning, for milliseconds. Where processes share cores that starves the
 # very threads they wait for: on a busy machine one inference took seconds, with a thousand turns 0.2 s; on an idle one
@@ -110,6 +111,23 @@ class Engine:
 
     def rank_embedding(self, embedding: np.ndarray, head: Head | None = None, top: int = 5) -> tuple[Ranked, ...]:
         """Rank the labels of `head` (ImageNet's where None) for a picture's embedding, (D,) float32, L2-normalised."""
+        raise NotImplementedError
+
+    def occlude(self, picture: Image.Image) -> Occlusion:
+        """What the model answers to an upright RGB picture with each part of it covered in turn: see `explain`."""
+        raise NotImplementedError
+
+    def explain(self, occlusion: Occlusion, label: int, head: Head | None = None) -> np.ndarray:
+        """How much each part of the picture speaks for a label of `head` (ImageNet's where None), by its place there.
+
+        (grid, grid) float32 in logits, the model's patches in reading order; negative where a part speaks against it.
+        """
+        from classifier.engine.occlusion import heat_of
+
+        return heat_of(self.occlusion_logits(occlusion, head or self.imagenet), label, occlusion.grid)
+
+    def occlusion_logits(self, occlusion: Occlusion, head: Head) -> np.ndarray:
+        """(1 + W, K)"""
         raise NotImplementedError
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -15,6 +15,7 @@ from classifier.engine.checkpoint import Progress, Shape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
 from classifier.engine.memory import returning_temporaries
+from classifier.engine.occlusion import STEPS, Occlusion, patches_kept, pixels_covered
 from classifier.engine.preprocess import picture_crop, picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
 from classifier.engine.resnet_tower import ResNetTower
@@ -35,6 +36,7 @@ class ClipEngine(Engine):
         self.config, self.text_lock = config, threading.Lock()
         self.text: tuple[TextTower, Tokenizer] | None = None
         shape, precision = shape_read(manifest), manifest["precision"]
+        self.shape = shape
         self.device = device_of(config)
         with returning_temporaries():
             weights = weights_read(config, manifest, image_file(precision))
@@ -79,6 +81,23 @@ class ClipEngine(Engine):
         head = head or self.imagenet
         cosines = head.weights @ embedding  # (K,)
         return self.rank(cosines * self.logit_scale, cosines, head, top)
+
+    def occlude(self, picture: Image.Image) -> Occlusion:
+        """A Vision Transformer goes without the covered patches; a ResNet sees the mean of OpenAI's pictures there."""
+        pixels = torch.from_numpy(picture_to_pixels(picture, self.info.input_resolution)[None])
+        with torch.inference_mode():
+            if isinstance(self.tower, ImageTower):
+                grid = self.info.input_resolution // self.shape.patch
+                kept = torch.from_numpy(patches_kept(grid))
+                covered = self.tower.partial(pixels.to(self.device), kept.to(self.device))
+            else:
+                grid = STEPS
+                covered = torch.cat([self.tower(batch.to(self.device)) for batch in pixels_covered(pixels, grid)])
+            rows = torch.cat([self.tower(pixels.to(self.device)), covered]).cpu().numpy()
+        return Occlusion(grid, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+    def occlusion_logits(self, occlusion: Occlusion, head: Head) -> np.ndarray:
+        return self.logit_scale * occlusion.responses @ head.weights.T
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> (T, D) float32, L2-normalised. Raises LabelError for a text longer than the context."""

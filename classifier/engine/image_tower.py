@@ -38,6 +38,12 @@ class ImageTower:
         with torch.jit.optimized_execution(False):  # finds nothing to make faster here, and takes memory to find out
             return torch.cat([self.network(batch) for batch in pixels.split(BATCH)])
 
+    def partial(self, pixels: Tensor, kept: Tensor) -> Tensor:
+        """One picture, (1, 3, N, N), without some of its patches each time: the rows of `kept`, (B, Q) int64, are those
+        that are left. Answers (B, E)."""
+        with torch.jit.optimized_execution(False):
+            return torch.cat([self.network.partial(pixels, rows) for rows in kept.split(BATCH)])
+
 
 class Network(nn.Module):
     """A few pictures' way through the tower."""
@@ -57,7 +63,16 @@ class Network(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, N, N) -> (B, E)"""
-        pictures, x = len(pixels), self.stem(pixels)  # (T, D)
+        return self.embed(self.stem(pixels), len(pixels))
+
+    @torch.jit.export
+    def partial(self, pixels: Tensor, kept: Tensor) -> Tensor:
+        """One picture, (1, 3, N, N), each time with no more of its patches than `kept`, (B, Q) int64 -> (B, E)"""
+        tokens = F.pad(kept + 1, [1, 0])  # (B, 1 + Q): the class token stays
+        return self.embed(self.stem(pixels)[tokens].flatten(0, 1), len(kept))
+
+    def embed(self, x: Tensor, pictures: int) -> Tensor:
+        """(T, D) tokens of some pictures, as many of each -> (B, E)"""
         for block in self.blocks:
             x = block(x, pictures)
         return self.embedding(self.ln_post(self.last.class_token(x, pictures)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,8 +16,12 @@ from PIL import Image
 from classifier.engine import Answer, Config, Engine, Head, ModelInfo
 from classifier.engine.imagenet import imagenet_labels
 from classifier.engine.memory import returning_temporaries
+from classifier.engine.occlusion import STEPS, Occlusion, pixels_covered
 from classifier.engine.preprocess import centre_crop, picture_resized
 from classifier.errors import ModelUnavailable, TextUnsupported
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "stand-in: EfficientNet-Lite0, not CLIP"
 RESIZED, SIDE = 256, 224  # pixels
@@ -76,11 +81,28 @@ class StandIn(Engine):
 
         if head is not None and head is not self.imagenet:
             raise TextUnsupported(NO_TEXT)
-        crop = centre_crop(self.seen(picture), SIDE)
-        pixels = (np.asarray(crop, np.float32).transpose(2, 0, 1) - 127) / 128  # (3, 224, 224)
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(pixels)[None])[0].numpy()  # (1000,)
+            logits = self.network(self.pixels(picture))[0].numpy()  # (1000,)
         return Answer(self.rank(logits, None, self.imagenet, top), None)
+
+    def pixels(self, picture: Image.Image) -> Tensor:
+        """(1, 3, 224, 224) float32"""
+        import torch
+
+        crop = centre_crop(self.seen(picture), SIDE)
+        return torch.from_numpy((np.asarray(crop, np.float32).transpose(2, 0, 1)[None] - 127) / 128)
+
+    def occlude(self, picture: Image.Image) -> Occlusion:
+        """Grey covers the windows; what is answered are logits."""
+        import torch
+
+        pixels = self.pixels(picture)
+        with torch.inference_mode():
+            rows = [self.network(batch) for batch in (pixels, *pixels_covered(pixels, STEPS))]
+        return Occlusion(STEPS, torch.cat(rows).numpy())
+
+    def occlusion_logits(self, occlusion: Occlusion, head: Head) -> np.ndarray:
+        return occlusion.responses
 
     def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         raise TextUnsupported("The stand-in EfficientNet-Lite0 makes no embeddings; search needs CLIP.")
