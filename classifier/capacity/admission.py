@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from django.conf import settings
@@ -86,12 +86,12 @@ class Admission:
             self._waiting.append(ticket)
         if not connection.in_atomic_block:
             connection.close()  # back to the pool
-        if not ticket.called.wait(self.deadline):
-            with self._lock:
-                if ticket.slot is None:
-                    self._waiting.remove(ticket)
-                    raise self._busy()
-        return ticket.slot
+        ticket.called.wait(self.deadline)
+        with self._lock:
+            if ticket.slot is None:
+                self._waiting.remove(ticket)
+                raise self._busy()
+            return ticket.slot
 
     def _leave(self, slot: Slot) -> None:
         with self._lock:
@@ -122,6 +122,6 @@ def admission() -> Admission:
         return _admission
 
 
-def slot() -> contextmanager[Slot]:
+def slot() -> AbstractContextManager[Slot]:
     """Hold one of this process's slots: `with admission.slot() as compute: compute(function, argument)`."""
     return admission().slot()

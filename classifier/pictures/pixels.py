@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import (
     AvifImagePlugin,
@@ -117,7 +117,7 @@ def upright_rgb(opened: Opened) -> Image.Image:
     image, divisor, size = opened.image, opened.divisor, opened.image.size
     if opened.name == "JPEG":
         image.draft(None, (image.width // divisor, image.height // divisor))
-    loaded = {"WebP": _webp_load, "AVIF": _avif_load}.get(opened.name, _load)(image)
+    loaded = _loaded(image)
     result = _rgb(loaded, 1 if opened.name == "JPEG" else divisor)
     loaded.close()
     image.close()
@@ -141,7 +141,11 @@ def _longer_side(width: int, height: int) -> int:
     return int(224 * max(width, height) / max(1, min(width, height)))
 
 
-def _load(image: ImageFile.ImageFile) -> Image.Image:
+def _loaded(image: ImageFile.ImageFile) -> Image.Image:
+    if isinstance(image, WebPImagePlugin.WebPImageFile):
+        return _webp_load(image)
+    if isinstance(image, AvifImagePlugin.AvifImageFile):
+        return _avif_load(image)
     image.load()
     return image
 
@@ -172,7 +176,7 @@ def _rgb(image: Image.Image, divisor: int) -> Image.Image:
         plain.info = {}
         return plain
     scale = _sample_scale(image)
-    result = Image.new("RGB", tuple(-(-side // divisor) for side in image.size))
+    result = Image.new("RGB", (-(-image.width // divisor), -(-image.height // divisor)))
     for top in range(0, image.height, BAND):
         band = _band_rgb(image.crop((0, top, image.width, min(top + BAND, image.height))), scale)
         result.paste(band.reduce(divisor) if divisor > 1 else band, (0, top // divisor))
@@ -201,7 +205,7 @@ def _sample_scale(image: Image.Image) -> tuple[float, float] | None:
         return 1 / 256, 0.0
     if image.mode not in ("I", "F"):
         return None
-    low, high = image.getextrema()
+    low, high = cast(tuple[float, float], image.getextrema())  # of the one band
     if image.mode == "F" and low >= 0 and high <= 1:
         return 255.0, 0.0
     if low >= 0 and high <= 65535:

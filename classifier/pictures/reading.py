@@ -68,7 +68,7 @@ def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack) -> P
 def picture_to_jpeg(image: Image.Image, max_side: int = 512) -> bytes:
     """The picture as a JPEG without metadata, its longer side at most `max_side` pixels."""
     scale = min(1.0, max_side / max(image.size))
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0) if size != image.size else image
     stream = io.BytesIO()
     small.convert("RGB").save(stream, "JPEG", quality=85, exif=b"", icc_profile=None, comment=b"")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 from PIL import Image, PpmImagePlugin
 
@@ -30,6 +30,15 @@ ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONP
 COMMAND = [sys.executable, "-m", "classifier.pictures.sandbox"]
 
 TURN = Room(1, timeout=8)  # one at a time: who calls `read` holds it
+
+
+class Answer(TypedDict, total=False):
+    """What the process says: the original's size, or which of our errors and its sentence."""
+
+    width: int
+    height: int
+    error: str
+    message: str
 
 
 def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int, int]:
@@ -48,7 +57,7 @@ def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, 
         return image._new(image.im), name, answer["width"], answer["height"]
 
 
-def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:
+def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> Answer:
     command = [*COMMAND, name, str(max_pixels), str(pixels.fileno())]
     try:
         done = subprocess.run(
@@ -61,7 +70,8 @@ def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> dict:
             env=environment(),
             timeout=TIMEOUT,
         )
-        return json.loads(done.stdout)
+        answer: Answer = json.loads(done.stdout)
+        return answer
     except (subprocess.TimeoutExpired, ValueError):  # killed by a limit, or by what the file did to the decoder
         return {"error": "BrokenImage", "message": f"This {name} picture takes too long or too much memory to read. "
                 "Save it as a JPEG or PNG and send that."}  # fmt: skip
@@ -82,6 +92,7 @@ def limit_self() -> None:
 
 def main(name: str, max_pixels: str, descriptor: str) -> None:
     limit_self()
+    answer: Answer
     try:
         picture = picture_decode(sys.stdin.buffer, name, int(max_pixels))
         with os.fdopen(int(descriptor), "wb") as pixels:

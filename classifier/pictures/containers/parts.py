@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class Damaged(ValueError):
@@ -44,12 +47,12 @@ class Parts(io.RawIOBase):
         self._at = max(0, start + offset)
         return self._at
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:
-        at = self._at
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        target, at = memoryview(buffer).cast("B"), self._at
         for piece in self._pieces:
             if at < len(piece):
-                data = self._stretch(piece, at, len(buffer))
-                buffer[: len(data)] = data
+                data = self._stretch(piece, at, len(target))
+                target[: len(data)] = data
                 self._at += len(data)
                 return len(data)
             at -= len(piece)
