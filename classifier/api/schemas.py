@@ -20,7 +20,9 @@ class PictureSchema(Schema):
 class PredictionSchema(Schema):
     rank: int = Field(description="1 is the likeliest")
     label: str
-    index: int | None = Field(description="ImageNet's number of this label; null for other labels")
+    index: int | None = Field(
+        description="ImageNet's number of this label, the first where it stands for two classes; null for others"
+    )
     score: float = Field(description="Softmax probability over all labels")
     similarity: float | None = Field(description="Cosine between the picture's and the label's embedding")
 

@@ -70,6 +70,7 @@ class Head:
     labels: tuple[str, ...]
     weights: np.ndarray
     indices: tuple[int | None, ...]  # ImageNet index per label, where there is one
+    doubles: tuple[tuple[int, int], ...] = ()  # rows that are one text: the first answers for both
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,15 @@ class Engine:
         raise NotImplementedError
 
     def rank(self, logits: np.ndarray, cosines: np.ndarray | None, head: Head, top: int) -> tuple[Ranked, ...]:
-        """Softmax over (K,) logits and its `top` likeliest; equal ones in the head's order."""
+        """Softmax over (K,) logits and its `top` likeliest; equal ones in the head's order, doubles as one sum."""
         import numpy as np
 
         scores = np.exp(logits.astype(np.float64) - logits.max())
         scores /= scores.sum()
-        best = np.argsort(-scores, kind="stable")[:top]
+        for first, second in head.doubles:
+            scores[first] += scores[second]
+            scores[second] = -1  # after all others
+        best = np.argsort(-scores, kind="stable")[: min(top, len(scores) - len(head.doubles))]
         return tuple(
             Ranked(
                 rank=place,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from classifier.engine import Config, Head
 from classifier.engine.checkpoint import MODELS, Shape, file_sha256
-from classifier.engine.imagenet import imagenet_labels
+from classifier.engine.imagenet import imagenet_doubles, imagenet_labels, imagenet_together
 from classifier.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def weights_read(config: Config, manifest: dict, name: str) -> WeightsFile:
 def head_read(config: Config, manifest: dict) -> Head:
     """The zero-shot head of ImageNet's labels."""
     weights = weights_read(config, manifest, HEAD)["weights"].numpy()
-    labels = imagenet_labels()
-    return Head("imagenet", labels, weights, tuple(range(len(labels))))
+    labels = tuple(imagenet_together(label) for label in imagenet_labels())
+    return Head("imagenet", labels, weights, tuple(range(len(labels))), doubles=imagenet_doubles())
 
 
 def shape_read(manifest: dict) -> Shape:

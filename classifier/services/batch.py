@@ -39,7 +39,11 @@ class Accuracy:
     by_label: dict[str, Counter] = field(default_factory=dict)  # label -> what its pictures were taken for
 
     def add(self, label: str, answer: engine.Answer) -> None:
-        ranked = [prediction.label for prediction in answer.predictions[:5]]
+        """Classes that share their name count as one: their folders' pictures get the same answer."""
+        from classifier.engine.imagenet import imagenet_together
+
+        label = imagenet_together(label)
+        ranked = [imagenet_together(prediction.label) for prediction in answer.predictions[:5]]
         self.pictures += 1
         self.top1 += ranked[0] == label
         self.top5 += label in ranked

@@ -17,7 +17,7 @@ from django.utils.http import http_date, parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from classifier.engine.imagenet import imagenet, imagenet_labels
+from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
 from classifier.http.owners import may_change, owner_key, upload_to_change
 from classifier.http.problems import problem_response
@@ -201,12 +201,11 @@ def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     """Keep which label is right."""
     queryset = Upload.objects.with_latest().select_related("feedback")
     upload = upload_to_change(request, upload_id, queryset)
-    labels = imagenet_labels()
-    form = FeedbackForm(request.POST, labels=labels)
+    form = FeedbackForm(request.POST, labels=imagenet_labels())
     if not form.is_valid():
         return upload_page(request, upload, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     label = form.cleaned_data["label"]
-    uploads.feedback_create(upload=upload, label=label, index=labels.index(label) if label else None)
+    uploads.feedback_create(upload=upload, label=label, index=imagenet_index(label) if label else None)
     return redirect(f"{upload.get_absolute_url()}#feedback-title")
 
 
