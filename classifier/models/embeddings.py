@@ -26,3 +26,20 @@ class Embedding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dim} numbers by {self.weights_sha256[:8]}"
+
+
+class Occlusion(models.Model):
+    """What one model answers to a picture with each part of it covered in turn, from which any label is explained."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="occlusions", db_index=False)
+    weights_sha256 = models.CharField("weights SHA-256", max_length=64)
+    grid = models.PositiveSmallIntegerField(help_text="Patches along a side")
+    responses = models.BinaryField(help_text="(1 + windows, numbers) float16, little-endian; the whole picture first")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "weights_sha256"], name="occlusion_once_per_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grid} by {self.grid} by {self.weights_sha256[:8]}"

@@ -32,6 +32,7 @@ from classifier.services.runs import RUN_SECONDS
 from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_pages import label_sets_shown, result_context
+from classifier.web.why import why_context
 
 RECENT = 6  # pictures on the home page
 EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
@@ -144,6 +145,7 @@ def upload_page(
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
     context |= result_context(upload=upload, owner=owner_key(request), changeable=changeable, form=relabel_form)
+    context |= why_context(request, upload, seen)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
         response["Refresh"] = str(RELOAD_SECONDS)

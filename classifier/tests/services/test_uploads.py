@@ -40,8 +40,12 @@ def serve(first: str = "label 1", **options):
 
 
 def png(width: int = 64, height: int = 48) -> io.BytesIO:
+    return png_of(Image.new("RGB", (width, height), "teal"))
+
+
+def png_of(picture: Image.Image) -> io.BytesIO:
     stream = io.BytesIO()
-    Image.new("RGB", (width, height), "teal").save(stream, "PNG")
+    picture.save(stream, "PNG")
     stream.seek(0)
     return stream
 
