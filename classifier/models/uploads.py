@@ -9,7 +9,7 @@ from django.utils import timezone
 from classifier.words import WordsField, WordsIndex
 
 
-class UploadQuerySet(models.QuerySet):
+class UploadQuerySet(models.QuerySet["Upload"]):
     def of_owner(self, owner: str) -> "UploadQuerySet":
         """Uploads made by one visitor; none for an empty key."""
         return self.filter(owner=owner) if owner else self.none()
@@ -19,11 +19,14 @@ class UploadQuerySet(models.QuerySet):
         return self.select_related("latest").prefetch_related("latest__predictions")
 
 
-class UploadManager(models.Manager.from_queryset(UploadQuerySet)):
+_UploadManager = models.Manager.from_queryset(UploadQuerySet)
+
+
+class UploadManager(_UploadManager["Upload"]):
     """Leaves the picture's bytes in the database unless they are asked for by name."""
 
     def get_queryset(self) -> UploadQuerySet:
-        return super().get_queryset().defer("image")
+        return UploadQuerySet(self.model, using=self._db).defer("image")
 
 
 class Status(models.TextChoices):

@@ -19,6 +19,7 @@ from classifier.models import Embedding
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Found = tuple[UUID, float]  # upload, cosine
 
@@ -31,7 +32,7 @@ CHUNK_ROWS = 2_000  # in memory at a time, without pgvector
 
 
 def nearest(
-    query: np.ndarray,
+    query: NDArray[np.float32],
     *,
     weights_sha256: str,
     owner: str | None,
@@ -65,7 +66,7 @@ def _means(weights_sha256: str, owner: str | None) -> tuple[bool, bool]:
 
 
 def _nearest_pgvector(
-    query: np.ndarray,
+    query: NDArray[np.float32],
     weights_sha256: str,
     owner: str | None,
     count: int,
@@ -74,7 +75,8 @@ def _nearest_pgvector(
 ) -> list[tuple[UUID, float]]:
     """Uploads and cosine distances, through the index where `candidates` is given and exactly where not."""
     dim = len(query)
-    where, values = "weights_sha256 = %s", [weights_sha256]
+    where = "weights_sha256 = %s"
+    values: list[str | UUID] = [weights_sha256]
     if owner is not None:
         where, values = f"{where} AND owner = %s", [*values, owner]
     if skip is not None:
@@ -98,11 +100,12 @@ def _nearest_pgvector(
                 [str(candidates if owner is None else 2 * candidates)],
             )
             cursor.execute(f"{distances} ORDER BY far LIMIT %s", [literal, *values, count])
-        return cursor.fetchall()
+        found: list[tuple[UUID, float]] = cursor.fetchall()
+        return found
 
 
 def _nearest_numpy(
-    query: np.ndarray, weights_sha256: str, owner: str | None, count: int, skip: UUID | None
+    query: NDArray[np.float32], weights_sha256: str, owner: str | None, count: int, skip: UUID | None
 ) -> list[Found]:
     import numpy as np
 
@@ -116,7 +119,7 @@ def _nearest_numpy(
     return best
 
 
-def _chunks(weights_sha256: str, owner: str | None, dim: int) -> Iterator[tuple[list[UUID], np.ndarray]]:
+def _chunks(weights_sha256: str, owner: str | None, dim: int) -> Iterator[tuple[list[UUID], NDArray[np.float32]]]:
     """The newest embeddings, a bounded number, a few at a time."""
     import numpy as np
 

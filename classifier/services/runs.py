@@ -99,7 +99,7 @@ def run_finish(*, run: Classification, outcome: Outcome) -> None:
         upload=run.upload_id,
         model=run.model,
         precision=run.precision,
-        decode_ms=1000 * run.seconds_decode,
+        decode_ms=1000 * (run.seconds_decode or 0),
         predict_ms=1000 * outcome.seconds,
     )
     answer = outcome.answer
