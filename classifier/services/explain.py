@@ -19,6 +19,7 @@ from classifier.services.heads import choice_of_run, head_obtain
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from classifier import engine
@@ -30,7 +31,7 @@ class Explanation:
     """Where a label comes from. `heat` is (grid, grid) float32 in logits, rows from the top; positive speaks for it."""
 
     prediction: Prediction
-    heat: np.ndarray
+    heat: NDArray[np.float32]
 
 
 def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
