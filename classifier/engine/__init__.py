@@ -60,6 +60,14 @@ class ModelInfo:
     input_resolution: int  # pixels
     standin: bool
     manifest: dict = field(hash=False)
+    float16_layers: int = 0  # among int8's
+    layers: int = 0
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision, for a person: "int8, 5 of 48 layers float16"."""
+        mixed = f", {self.float16_layers} of {self.layers} layers float16" if self.float16_layers else ""
+        return self.precision + mixed
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from classifier.errors import ModelUnavailable
 if TYPE_CHECKING:
     from classifier.engine.weights_file import WeightsFile
 
-FORMAT = 3  # raised whenever the layout changes; artifacts of another format are rebuilt
+FORMAT = 4  # raised whenever the layout changes; artifacts of another format are rebuilt
 MANIFEST, HEAD, TEXT = "manifest.json", "imagenet-head.safetensors", "text.safetensors"
 PREPARE = "run: python manage.py prepare_model"
 
@@ -76,6 +76,13 @@ def head_read(config: Config, manifest: dict) -> Head:
     weights = weights_read(config, manifest, HEAD)["weights"].numpy()
     labels = tuple(imagenet_together(label) for label in imagenet_labels())
     return Head("imagenet", labels, weights, tuple(range(len(labels))), doubles=imagenet_doubles())
+
+
+def float16_layers(manifest: dict, kernel: str) -> list[str]:
+    """The layers whose activations stay float among int8's by one of the kernels; by one that was not judged when the
+    model was prepared, on another machine, as many as by any."""
+    kept = manifest["tried"][-1]["float16"]
+    return kept.get(kernel) or max(kept.values(), key=len, default=[])
 
 
 def shape_read(manifest: dict) -> Shape:

@@ -155,6 +155,7 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     import torch
 
     from classifier.engine.image_conversion import image_write
+    from classifier.engine.precision import BUDGET
     from classifier.engine.selfcheck import thresholds
     from classifier.engine.weights_file import weights_write
 
@@ -163,17 +164,20 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     weights_write(directory / TEXT, text_tensors(checkpoint))
     head = imagenet_head(config, checkpoint, progress)
     weights_write(directory / HEAD, [("weights", head)])
-    precision, checks = image_write(config, checkpoint, directory, (head.numpy(), logit_scale), progress)
+    attempts = image_write(config, checkpoint, directory, (head.numpy(), logit_scale), progress)
+    taken = attempts[-1]
     manifest = {
         "format": FORMAT,
         "model": checkpoint.name,
-        "precision": precision,
+        "precision": taken.precision,
         "asked": config.precision,
         "source": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
         "shape": dataclasses.asdict(checkpoint.shape),
         "logit_scale": logit_scale,
-        "self_check": next(iter(checks[precision].values())) if checks else {},  # by the kernel that runs here
-        "self_checks": {"thresholds": thresholds(), **checks},  # of every precision and kernel that was tried
+        "self_check": next(iter(taken.findings.values()), {}),  # by the kernel that runs here
+        "tried": [attempt.entry(attempt is taken) for attempt in attempts],
+        "thresholds": thresholds(),
+        "float16_budget": BUDGET,
         "versions": {"torch": torch.__version__},
         "files": {
             file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)}

@@ -51,7 +51,12 @@ def linear_store(precision: str, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def linear_load(tensors: Mapping[str, Tensor], kernel: str, gain: float = 1.0) -> Linear:
-    """The layer that these tensors make, its output times `gain`, by one of the kernels that `kernel_of` names."""
+    """The layer that these tensors make, its output times `gain`, by one of the kernels that `kernel_of` names.
+
+    Among int8 layers some may be kept in float16: they have no scale, and a kernel of their own.
+    """
+    if kernel in INT8_KERNELS and "scale" not in tensors:
+        kernel = kernel_of("fp16")
     return KERNELS[kernel](tensors, gain)
 
 
@@ -110,13 +115,18 @@ def _seconds(layer: Linear, x: Tensor, turns: int = 3) -> float:
     return least
 
 
+def widened(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The weight in float32, whatever it is stored in: a view of the file where it is float32 there. (O, I)"""
+    weight = tensors["weight"].float()
+    return weight * tensors["scale"][:, None] if "scale" in tensors else weight
+
+
 class Float32Linear(nn.Module):
-    """Weights of any precision as float32: views of the file where they are float32 there."""
+    """Weights of any precision as float32."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
         super().__init__()
-        weight = tensors["weight"].float()
-        self.weight = weight * tensors["scale"][:, None] if "scale" in tensors else weight  # (O, I)
+        self.weight = widened(tensors)  # (O, I)
         self.bias, self.gain = tensors["bias"], gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +154,7 @@ class Float16Linear(nn.Module):
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
         super().__init__()
         with packing_by_fbgemm():
-            self.packed = torch.ops.quantized.linear_prepack_fp16(tensors["weight"].float(), tensors["bias"])
+            self.packed = torch.ops.quantized.linear_prepack_fp16(widened(tensors), tensors["bias"])
         self.gain = gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,6 +206,7 @@ KERNELS = {
     "onednn-int8": Int8Linear,
     "fbgemm-int8": PackedInt8Linear,
 }
+INT8_KERNELS = ("onednn-int8", "fbgemm-int8")
 PACKING = ("fbgemm-fp16", "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
 
 

@@ -40,6 +40,22 @@ def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, 
     }
 
 
+def shortcomings(finding: dict) -> str:
+    """Why it did not pass, for a person; "" where it did."""
+    if finding["passed"]:
+        return ""
+    for where, found in (("", finding), (" on the calibration's pictures", finding.get("calibration", {"passed": True}))):
+        if found["passed"]:
+            continue
+        reasons = [
+            (found["cosine_mean"] < COSINE_MEAN, f"the average is below {COSINE_MEAN}"),
+            (found["cosine_min"] < COSINE_MIN, f"the least is below {COSINE_MIN}"),
+            (found["intruder_logits"] > INTRUDER, f"a label gains {found['intruder_logits']:.2f} logits"),
+        ]
+        return " and ".join(reason for holds, reason in reasons if holds) + where
+    return ""
+
+
 def thresholds() -> dict:
     """What `passed` stands for."""
     return {"cosine_mean": COSINE_MEAN, "cosine_min": COSINE_MIN, "intruder_logits": INTRUDER}
