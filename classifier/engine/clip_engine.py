@@ -10,7 +10,15 @@ import torch
 from PIL import Image
 
 from classifier.engine import Answer, Config, Engine, Head, ModelInfo, Ranked
-from classifier.engine.artifact import TEXT, float16_layers, head_read, image_file, manifest_read, shape_read, weights_read
+from classifier.engine.artifact import (
+    TEXT,
+    float16_layers,
+    head_read,
+    image_file,
+    manifest_read,
+    shape_read,
+    weights_read,
+)
 from classifier.engine.checkpoint import Progress, Shape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
@@ -22,7 +30,6 @@ from classifier.engine.prompts import embed_texts, head_weights
 from classifier.engine.resnet_tower import ResNetTower
 from classifier.engine.text_tower import TextTower
 from classifier.engine.tokenizer import Tokenizer
-from classifier.engine.weights_file import WeightsFile
 
 BATCH = 16  # pictures at a time; more gains nothing on a CPU and costs memory
 

@@ -119,7 +119,7 @@ def plain_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, 
 def int8_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
     """In int8; and where that does not agree, with some layers in float16, which is a second attempt."""
     tower, kernels = Int8(checkpoint, path, jury, progress), kernels_of(precision)
-    plain = tower.attempt(dict.fromkeys(kernels, []))
+    plain = tower.attempt({kernel: [] for kernel in kernels})
     if plain.passed:
         return [plain]
     progress("measuring what each layer costs", 0, 0)
@@ -140,9 +140,7 @@ class Int8:
         self.pixels = drawn_pixels(CALIBRATION, self.shape.resolution)
         self.stack = image_stack(self.state, self.shape, self.pixels)
         self.sizes = layer_sizes(self.state, self.shape.layers)
-        self.calibration = calibrate(
-            self.stack, lambda done: progress("converting to int8", done, self.shape.layers)
-        )
+        self.calibration = calibrate(self.stack, lambda done: progress("converting to int8", done, self.shape.layers))
         self.written: list[str] | None = None
 
     def finding(self, kernel: str, stored: list[str], wide: list[str]) -> dict:

@@ -19,7 +19,7 @@ from classifier.engine.image_tower import LINEARS, block_tensors
 from classifier.engine.quantise import Calibration, block_smoothed, rounded
 from classifier.engine.stack import Stack
 
-DIRECTIONS = 8  # K; with as many pictures, 64 samples of what a layer costs in the mean
+DIRECTIONS = 4  # K; with 8 pictures that are 32 samples of what a layer costs in the mean
 
 
 def layer_losses(stack: Stack, calibration: Calibration, seed: int = 0) -> dict[str, Tensor]:

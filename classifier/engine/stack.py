@@ -85,7 +85,9 @@ def image_stack(state: Mapping[str, Tensor], shape: Shape, pixels: Tensor) -> St
 def text_stack(state: Mapping[str, Tensor], shape: Shape, texts: Sequence[Sequence[int]]) -> Stack:
     """The text tower at work on token sequences of one length."""
     tokens = torch.tensor(texts)  # (B, L)
-    embedded = state["token_embedding.weight"][tokens].float() + state["positional_embedding"][: tokens.shape[1]].float()
+    embedded = (
+        state["token_embedding.weight"][tokens].float() + state["positional_embedding"][: tokens.shape[1]].float()
+    )
 
     def finish(x: Tensor) -> Tensor:
         last = x.view(-1, tokens.shape[1], shape.text_width)[:, -1]  # the end-of-text token

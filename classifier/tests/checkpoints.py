@@ -41,7 +41,9 @@ def scratch() -> Path:
 @functools.cache
 def checkpoint(shape: str = "tiny", outliers: str = "", gain: float = 40.0, seed: int = 0) -> Path:
     """The path of a checkpoint of that shape, made once per run."""
-    name = "-".join([shape.replace("/", "-"), *([outliers, f"{gain:g}"] if outliers else []), str(seed)])
+    name = "-".join(
+        [shape.replace("/", "-"), *([outliers, f"{gain:g}"] if outliers else []), *([str(seed)] if seed else [])]
+    )
     path = scratch() / f"{name}.pt"
     checkpoint_write(shape, path, outliers, gain, seed)
     return path

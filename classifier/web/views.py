@@ -246,4 +246,5 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """The model is loaded and the database answers."""
     state = engines.readiness()
-    return JsonResponse({"model": state.model, "database": state.database}, status=200 if state.ok else 503)
+    answer = {"model": state.model, "database": state.database, "precision": state.precision}
+    return JsonResponse(answer, status=200 if state.ok else 503)
