@@ -21,11 +21,12 @@ from pathlib import Path
 CROPS = 3  # of each photo: 48 in all
 PHOTOS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
-    "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
+    "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg",
+    "text.png",
 )  # fmt: skip
 HEADER = (
     "| | outliers, gain, seed | float16 layers (by fbgemm) | more | all int8: probes, mean and least | taken: probes | "
-    "calibration's | photos | label gain, photos | processor seconds | peak |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    "calibration's | photos | label gain, photos | processor seconds | peak |\n" + "|---" * 11 + "|"
 )
 
 
@@ -109,7 +110,7 @@ def cosines(findings: list[dict | None]) -> str:
     return f"{min(f['cosine_mean'] for f in known):.5f}, {min(f['cosine_min'] for f in known):.5f}"
 
 
-def photo_findings(opened, directory: Path, taken, judge) -> list[dict]:  # noqa: ANN001
+def photo_findings(opened, directory: Path, taken, judge) -> list[dict]:
     """The self-check's findings on real photos, by each kernel."""
     import numpy as np
     import torch
