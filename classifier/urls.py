@@ -3,12 +3,13 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import history, search, views
+from classifier.web import history, pictures, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("uploads/<uuid:upload_id>/", views.upload_detail, name="upload"),
-    path("uploads/<uuid:upload_id>/image", views.upload_image, name="upload_image"),
+    path("uploads/<uuid:upload_id>/image", pictures.upload_image, name="upload_image"),
+    path("uploads/<uuid:upload_id>/thumbnail", pictures.upload_thumbnail, name="upload_thumbnail"),
     path("uploads/<uuid:upload_id>/record.json", views.upload_json, name="upload_record"),
     path("uploads/<uuid:upload_id>/classify", views.upload_classify, name="upload_classify"),
     path("uploads/<uuid:upload_id>/feedback", views.upload_feedback, name="upload_feedback"),

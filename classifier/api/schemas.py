@@ -42,6 +42,9 @@ class RecordSchema(Schema):
     model: str
     precision: str
     label_set: str
+    fits: bool | None = Field(
+        description="Whether the best label says anything; false where none of the labels fits well, null until done"
+    )
     image: PictureSchema
     predictions: list[PredictionSchema] = Field(description="The likeliest first")
     seconds: SecondsSchema

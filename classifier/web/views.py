@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.utils.http import http_date, parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
@@ -159,22 +158,6 @@ def run_state(run: Classification | None) -> str:
     if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(seconds=RUN_SECONDS):
         return "interrupted"
     return run.status
-
-
-@require_safe
-def upload_image(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """The stored picture. It never changes, so it may be cached for good."""
-    created = get_object_or_404(Upload.objects.values_list("created", flat=True), pk=upload_id)
-    etag = quote_etag(upload_id.hex)
-    if etag in parse_etags(request.headers.get("If-None-Match", "")):
-        response = HttpResponse(status=304)
-    else:
-        image = Upload.objects.values_list("image", flat=True).get(pk=upload_id)
-        response = HttpResponse(bytes(image), content_type="image/jpeg")
-    response["ETag"] = etag
-    response["Last-Modified"] = http_date(created.timestamp())
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
 
 
 @require_safe
