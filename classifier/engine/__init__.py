@@ -47,6 +47,7 @@ class Config:
     threads: int = 2
     device: str = "auto"
     weights_url: str = "https://openaipublic.azureedge.net/clip/models"
+    activation: str = "auto"  # "quickgelu" vouches for a file that does not say it
 
 
 @dataclass(frozen=True)

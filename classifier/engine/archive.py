@@ -42,9 +42,11 @@ class TensorUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, storage: Callable[[str, type], np.ndarray]) -> None:
         super().__init__(file)
         self.storage = storage
+        self.classes: set[str] = set()  # of modules, by name
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "__torch__":
+            self.classes.add(name)
             return Node
         if module == "collections" and name == "OrderedDict":
             return OrderedDict
@@ -73,8 +75,11 @@ def rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple,
         raise pickle.UnpicklingError(f"a tensor reaches past its data ({error})") from error
 
 
-def archive_read(path: Path, verify: bool) -> dict[str, torch.Tensor]:
-    """The tensors of a PyTorch archive by their dotted names."""
+def archive_read(path: Path, verify: bool) -> tuple[dict[str, torch.Tensor], set[str]]:
+    """The tensors of a PyTorch archive by their dotted names, and the names of its modules' classes, where it has any.
+
+    With `verify` the ZIP's own checksums are compared. Raises CheckpointError, and what zipfile and pickle raise.
+    """
     with zipfile.ZipFile(path) as archive:
         if verify and (bad := archive.testzip()):
             raise CheckpointError(f"{path} is damaged: {bad} in it does not match its checksum.")
@@ -90,8 +95,8 @@ def archive_read(path: Path, verify: bool) -> dict[str, torch.Tensor]:
                 storages[number] = entry_view(archive, mapped, f"{prefix}data/{number}").view(dtype)
             return storages[number]
 
-        root = TensorUnpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
-    return dict(flatten(root, ""))
+        unpickler = TensorUnpickler(io.BytesIO(archive.read(pickles[0])), storage)
+        return dict(flatten(unpickler.load(), "")), unpickler.classes
 
 
 def entry_view(archive: zipfile.ZipFile, mapped: np.ndarray, name: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """OpenAI's checkpoints: their names and hashes, opening them, and what kind of CLIP they hold.
 
-A checkpoint is a TorchScript archive, which archive.py reads.
+A checkpoint is a TorchScript archive, which archive.py reads and whose module classes tell the activation; or the state
+dict of one, which does not.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ MODELS = {
     "ViT-L/14@336px": ("3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", "ViT-L-14-336px.pt"),
 }
 
+ACTIVATIONS = ("auto", "quickgelu")
+QUICKGELU = "quickgelu"
 CHUNK = 1 << 20  # bytes hashed at a time
 
 
@@ -73,6 +76,7 @@ class Checkpoint:
     sha256: str
     shape: Shape
     state: dict[str, torch.Tensor]
+    activation: str = ""  # "quickgelu", "gelu", or "" where the file does not say
 
     @property
     def name(self) -> str:
@@ -102,14 +106,16 @@ def checkpoint_open(path: Path, *, sha256: str | None = None, progress: Progress
     if sha256 and found != sha256:
         raise CheckpointError(f"{path} is not the file OpenAI published: its SHA-256 is {found}, not {sha256}.")
     try:
-        state = archive_read(path, verify=sha256 is None)
+        state, classes = archive_read(path, verify=sha256 is None)
     except CheckpointError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise CheckpointError(f"{path} is cut, damaged, or not a PyTorch checkpoint: {error}.") from error
     except (pickle.UnpicklingError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} is not a checkpoint that this program understands: {error}.") from error
-    return Checkpoint(path=path, sha256=found, shape=shape_of(state, path), state=state)
+    published = any(found == known for known, _ in MODELS.values())
+    activation = QUICKGELU if published else activation_of(classes)
+    return Checkpoint(path=path, sha256=found, shape=shape_of(state, path), state=state, activation=activation)
 
 
 def file_sha256(path: Path, progress: Progress | None = None) -> str:
@@ -136,9 +142,33 @@ def shape_of(state: dict[str, torch.Tensor], path: Path) -> Shape:
                 raise CheckpointError(f"{path} is not a CLIP model: {name} is {tuple(state[name].shape)}.")
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{path} is not a CLIP model: it has no {error}.") from error
-    if shape.width % 64 or shape.text_width % 64:
+    attended = shape.width if shape.vit else shape.width * 32  # a ResNet attends once, to what its last stage gives
+    if attended % 64 or shape.text_width % 64:
         raise CheckpointError(f"{path} is not a CLIP model: its widths are no multiples of a head's 64.")
     return shape
+
+
+def activation_of(classes: set[str]) -> str:
+    """Which activation a file's modules have: OpenAI's QuickGELU, or the plain one that some trained CLIP with."""
+    if "GELU" in classes:
+        return "gelu"
+    return QUICKGELU if "QuickGELU" in classes else ""
+
+
+def activation_check(checkpoint: Checkpoint, stated: str) -> None:
+    """Raise CheckpointError unless the towers here, which compute QuickGELU, are what the weights were trained for.
+
+    `stated` is what CLIP_ACTIVATION says of a file that does not say it itself.
+    """
+    if checkpoint.activation == "gelu":
+        raise CheckpointError(
+            f"{checkpoint.path} was trained with GELU; OpenAI's CLIP, and this program, use QuickGELU."
+        )
+    if not checkpoint.activation and stated != QUICKGELU:
+        raise CheckpointError(
+            f"{checkpoint.path} does not say whether it was trained with OpenAI's QuickGELU or with GELU, and with the "
+            "wrong one its answers would be wrong. If it is QuickGELU, set CLIP_ACTIVATION=quickgelu."
+        )
 
 
 def count_blocks(state: dict[str, torch.Tensor], prefix: str) -> int:

@@ -29,6 +29,7 @@ def engine_config() -> engine.Config:
         threads=settings.CLIP_THREADS,
         device=settings.CLIP_DEVICE,
         weights_url=settings.CLIP_WEIGHTS_URL,
+        activation=settings.CLIP_ACTIVATION,
     )
 
 
