@@ -15,11 +15,9 @@ from unittest import mock
 import torch
 from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase, override_settings
-from safetensors.torch import load_file
 
 from classifier.engine import Config, load_engine
-from classifier.engine.artifact import FORMAT, artifact_directory, float16_layers
-from classifier.engine.stack import layer_names
+from classifier.engine.artifact import FORMAT, artifact_directory
 from classifier.errors import ModelUnavailable
 from classifier.services.engines import engine_config
 from classifier.tests import checkpoints
@@ -166,55 +164,6 @@ class PrepareModelTests(PrepareTestCase):
         with self.assertRaisesMessage(ModelUnavailable, "is not prepared; run: python manage.py prepare_model"):
             load_engine(engine_config())
 
-    def test_another_file_of_the_same_name_is_not_answered_for(self):
-        """Artifacts are named by the file's name, which two checkpoints may share."""
-        first, second = (self.model_dir.parent / folder / "model.pt" for folder in ("a", "b"))
-        for path, seed in ((first, 0), (second, 1)):
-            path.parent.mkdir()
-            path.write_bytes(checkpoints.checkpoint("tiny", seed=seed).read_bytes())
-        other = "was made from another file than CLIP_MODEL names"
-        with override_settings(CLIP_MODEL=str(first)):
-            self.prepare()
-            sha256 = load_engine(engine_config()).info.weights_sha256
-        with override_settings(CLIP_MODEL=str(second)):
-            with self.assertRaisesMessage(ModelUnavailable, other):
-                load_engine(engine_config())
-            self.prepare()
-            self.assertNotEqual(load_engine(engine_config()).info.weights_sha256, sha256)
-        with override_settings(CLIP_MODEL=str(first)), self.assertRaisesMessage(ModelUnavailable, other):
-            load_engine(engine_config())
-        with override_settings(CLIP_MODEL="/nowhere/model.pt"):
-            with self.assertRaisesMessage(ModelUnavailable, other):
-                load_engine(engine_config())
-            with self.assertRaisesMessage(CommandError, "There is no file /nowhere/model.pt"):
-                self.prepare()
-
-    def test_a_checkpoint_may_move_or_go_once_it_is_converted(self):
-        path, moved = (self.model_dir.parent / folder / "model.pt" for folder in ("a", "b"))
-        for folder in (path.parent, moved.parent):
-            folder.mkdir()
-        path.write_bytes(self.path.read_bytes())
-        with override_settings(CLIP_MODEL=str(path)):
-            self.prepare()
-            path.rename(moved)
-            self.assert_answers()
-        with override_settings(CLIP_MODEL=str(moved)):
-            self.assert_answers()  # the same bytes
-
-    def test_an_artifact_of_openais_name_must_be_of_openais_file(self):
-        self.prepare()
-        self.directory.rename(self.model_dir / "ViT-B-32")
-        with override_settings(CLIP_MODEL="ViT-B/32"), self.assertRaisesMessage(ModelUnavailable, "another file"):
-            load_engine(engine_config())
-
-    def test_an_artifact_for_other_labels_is_not_served(self):
-        self.prepare()
-        with (
-            mock.patch("classifier.engine.artifact.imagenet_names", lambda: ("cat",) * 1000),
-            self.assertRaisesMessage(ModelUnavailable, "for other labels"),
-        ):
-            load_engine(engine_config())
-
     def test_an_artifact_of_an_older_format_is_rebuilt(self):
         self.prepare()
         manifest = json.loads((self.directory / "manifest.json").read_text())
@@ -224,125 +173,6 @@ class PrepareModelTests(PrepareTestCase):
         self.prepare()
         self.assert_answers()
         self.assertEqual(json.loads((self.directory / "manifest.json").read_text())["format"], FORMAT)
-
-    def test_a_file_that_does_not_say_its_activation_is_not_guessed_at(self):
-        path = self.model_dir.parent / "state.pt"
-        torch.save(torch.jit.load(str(self.path)).state_dict(), path)
-        with override_settings(CLIP_MODEL=str(path)):
-            with self.assertRaisesMessage(CommandError, "If it is QuickGELU, set CLIP_ACTIVATION=quickgelu."):
-                self.prepare()
-            with override_settings(CLIP_ACTIVATION="quickgelu"):
-                self.prepare()
-                self.assert_answers()
-
-    def test_a_file_trained_with_plain_gelu_is_refused_whatever_is_said_of_it(self):
-        path = self.model_dir.parent / "gelu.pt"
-        with mock.patch.object(checkpoints.clip_model_module(), "QuickGELU", torch.nn.GELU):
-            checkpoints.checkpoint_write("tiny", path)
-        for stated in ("auto", "quickgelu"):
-            with (
-                override_settings(CLIP_MODEL=str(path), CLIP_ACTIVATION=stated),
-                self.assertRaisesMessage(CommandError, "was trained with GELU"),
-            ):
-                self.prepare()
-
-    def test_a_file_that_changed_is_converted_again(self):
-        copy = Path(self.model_dir.parent) / "mine.pt"
-        copy.write_bytes(self.path.read_bytes())
-        with override_settings(CLIP_MODEL=str(copy)):
-            self.prepare()
-            copy.write_bytes(checkpoints.checkpoint("tiny-resnet").read_bytes())
-            self.prepare()
-            self.assert_answers("fp32")
-
-
-class NormOutlierTests(PrepareTestCase):
-    """A few channels that LayerNorms let through large: the kind that ruins int8 alone."""
-
-    outliers = "norm"
-
-    def manifest(self):
-        return json.loads((self.directory / "manifest.json").read_text())
-
-    def test_int8_keeps_the_layers_in_float16_that_carry_the_loss(self):
-        printed = self.prepare()
-        self.assertRegex(printed, r"int8: cosine 0\.\d+ on average, 0\.\d+ at least .*; refused, the average is below")
-        self.assertRegex(printed, r"int8, \d of 8 layers float16 \(\d\.\d MB more.*; taken\n")
-        self.assertIn("is ready (int8)", printed)
-        self.assert_answers("int8")
-
-        plain, mixed = self.manifest()["tried"]
-        self.assertFalse(plain["taken"])
-        self.assertEqual(set(map(len, plain["float16"].values())), {0})
-        self.assertTrue(mixed["taken"])
-        for kernel, finding in mixed["findings"].items():
-            self.assertTrue(finding["passed"] and finding["calibration"]["passed"], finding)
-            self.assertIn(len(mixed["float16"][kernel]), range(1, 8))
-        losses = list(mixed["losses"].values())
-        self.assertGreater(max(losses[:2]), 3 * sum(losses[4:]) / 4)  # and why: in the order of gain per byte
-
-    def test_the_file_holds_them_in_float16_and_the_server_computes_with_them(self):
-        self.prepare()
-        kept = min(self.manifest()["tried"][-1]["float16"].values(), key=len)
-        self.assertTrue(kept)
-        tensors = load_file(self.directory / "image-int8.safetensors")
-        for name in layer_names(2):
-            self.assertEqual(f"{name}.scale" in tensors, name not in kept, name)
-            self.assertEqual(tensors[f"{name}.weight"].dtype, torch.float16 if name in kept else torch.int8)
-        engine = load_engine(engine_config())
-        self.assertRegex(engine.info.arithmetic, r"^int8, \d of 8 layers float16$")
-        with torch.inference_mode():
-            pixels = photo_pixels(64)
-            theirs = checkpoints.reference(self.path).encode_image(pixels)
-            least = torch.cosine_similarity(engine.tower(pixels), theirs).min().item()
-        self.assertGreater(least, 0.99)  # all int8 comes to 0.97 on photos
-
-    def test_beyond_the_budget_it_falls_back_to_fp16(self):
-        with mock.patch("classifier.engine.image_conversion.BUDGET", 10_000):
-            printed = self.prepare()
-        self.assertRegex(printed, r"int8: .*; refused.*\nint8.*; refused.*\nfp16: .*; taken\n")
-        self.assert_answers("fp16")
-        self.assertEqual([entry["taken"] for entry in self.manifest()["tried"]], [False, False, True])
-
-    def test_int8_can_be_demanded_all_the_same(self):
-        with (
-            override_settings(CLIP_PRECISION="int8"),
-            mock.patch("classifier.engine.image_conversion.BUDGET", 10_000),
-            self.assertLogs("classifier.engine", "WARNING") as logs,
-        ):
-            self.prepare()
-            self.assert_answers("int8")
-        self.assertIn("did not pass its self-check", logs.output[0])
-
-    def test_a_machine_without_the_kernel_that_was_judged_takes_the_cautious_choice(self):
-        kept = {"onednn-int8": ["blocks.1.qkv"], "fbgemm-int8": ["blocks.1.qkv", "blocks.0.fc"]}
-        manifest = {"tried": [{"float16": kept}]}
-        self.assertEqual(float16_layers(manifest, "onednn-int8"), ["blocks.1.qkv"])
-        self.assertEqual(float16_layers(manifest, "another"), ["blocks.1.qkv", "blocks.0.fc"])
-
-
-class HiddenOutlierTests(PrepareTestCase):
-    """Neurons that answer large, before proj, where no scale can be moved away."""
-
-    outliers, gain = "hidden", 100.0
-
-    def test_it_is_proj_that_is_kept(self):
-        self.assertRegex(self.prepare(), r"int8, 1 of 8 layers float16 .*; taken\n")
-        mixed = json.loads((self.directory / "manifest.json").read_text())["tried"][-1]
-        self.assertEqual({tuple(names) for names in mixed["float16"].values()}, {("blocks.1.proj",)})
-        self.assert_answers("int8")
-
-
-class ResidualOutlierTests(PrepareTestCase):
-    """Huge channels of the class token: a scale of its own and smoothing are enough."""
-
-    outliers, gain = "residual", 100.0
-
-    def test_no_layer_has_to_be_kept(self):
-        self.assertRegex(self.prepare(), r"^int8: cosine (0\.999\d+|1\.0+) on average.*; taken\n")
-        (only,) = json.loads((self.directory / "manifest.json").read_text())["tried"]
-        self.assertEqual(set(map(len, only["float16"].values())), {0})
-        self.assert_answers("int8")
 
 
 class ResNetTests(PrepareTestCase):
