@@ -3,7 +3,7 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import history, pictures, search, views
+from classifier.web import atlas, history, pictures, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
     path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
     path("history/", history.history, name="history"),
+    path("history/map", atlas.history_map, name="history_map"),
     path("history/search", search.history_search, name="history_search"),
     path("history/delete", history.history_delete, name="history_delete"),
     path("history/export.json", history.history_export, {"format": "json"}, name="history_json"),

@@ -112,22 +112,24 @@ def _nearest_numpy(
     query = query.astype("<f2").astype(np.float32)
     query /= np.linalg.norm(query)
     best: list[Found] = []
-    for keys, matrix in _chunks(weights_sha256, owner, len(query)):  # (n, D) float32
+    for keys, matrix in newest(weights_sha256, owner, len(query)):  # (n, D) float32
         cosines = matrix @ query / np.linalg.norm(matrix, axis=1)  # (n,)
         candidates = ((key, float(cosine)) for key, cosine in zip(keys, cosines, strict=True) if key != skip)
         best = heapq.nsmallest(count, [*best, *candidates], key=_order)
     return best
 
 
-def _chunks(weights_sha256: str, owner: str | None, dim: int) -> Iterator[tuple[list[UUID], NDArray[np.float32]]]:
-    """The newest embeddings, a bounded number, a few at a time."""
+def newest(
+    weights_sha256: str, owner: str | None, dim: int, most: int | None = None
+) -> Iterator[tuple[list[UUID], NDArray[np.float32]]]:
+    """The newest embeddings by one model, `most` or MAX_ROWS, a few at a time: uploads, and (n, D) float32."""
     import numpy as np
 
     rows = Embedding.objects.filter(weights_sha256=weights_sha256).order_by("-id")
     if owner is not None:
         rows = rows.filter(owner=owner)
     keys, parts = [], []
-    for key, vector in rows.values_list("upload_id", "vector")[:MAX_ROWS].iterator(chunk_size=CHUNK_ROWS):
+    for key, vector in rows.values_list("upload_id", "vector")[: most or MAX_ROWS].iterator(chunk_size=CHUNK_ROWS):
         keys.append(key)
         parts.append(vector)
         if len(keys) == CHUNK_ROWS:
