@@ -39,6 +39,7 @@
   if (svg) {
     svg.dataset.whole = svg.getAttribute("viewBox");
     for (const kind of ["pointerover", "focusin"]) svg.addEventListener(kind, over);
+    if (svg.contains(document.activeElement)) show(document.activeElement); // focused before this script came
     atlas.addEventListener("pointerleave", () => { peek.hidden = true; });
     document.querySelector(".zoom").addEventListener("click", (event) => {
       const box = svg.viewBox.baseVal;
