@@ -9,7 +9,7 @@ from django.utils import timezone
 from classifier.words import WordsField, WordsIndex
 
 
-class UploadQuerySet(models.QuerySet["Upload"]):
+class UploadQuerySet(models.QuerySet):
     def of_owner(self, owner: str) -> "UploadQuerySet":
         """Uploads made by one visitor; none for an empty key."""
         return self.filter(owner=owner) if owner else self.none()
@@ -19,14 +19,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.select_related("latest").prefetch_related("latest__predictions")
 
 
-_UploadManager = models.Manager.from_queryset(UploadQuerySet)
-
-
-class UploadManager(_UploadManager["Upload"]):
+class UploadManager(models.Manager.from_queryset(UploadQuerySet)):
     """Leaves the picture's bytes in the database unless they are asked for by name."""
 
     def get_queryset(self) -> UploadQuerySet:
-        return UploadQuerySet(self.model, using=self._db).defer("image", "image_small")
+        return super().get_queryset().defer("image")
 
 
 class Status(models.TextChoices):
@@ -67,9 +64,6 @@ class Upload(models.Model):
     height = models.PositiveIntegerField(help_text="Pixels, upright, as sent")
     sha256 = models.CharField("SHA-256", max_length=64, help_text="Of the bytes that were sent")
     image = models.BinaryField(help_text="Upright JPEG, longest side at most 512 pixels")
-    image_small = models.BinaryField(
-        null=True, editable=False, help_text="WebP, longest side at most 256 pixels; made when it is first asked for"
-    )
     latest = models.ForeignKey(
         "Classification", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -78,12 +72,6 @@ class Upload(models.Model):
     label_set = models.CharField(max_length=100, blank=True, editable=False)
     top_label = models.CharField(max_length=255, blank=True, editable=False, help_text="Empty until a run is done")
     top_score = models.FloatField(null=True, blank=True, editable=False)
-    fits = models.BooleanField(
-        null=True,
-        blank=True,
-        editable=False,
-        help_text="Whether the top label means something; empty until a run is done",
-    )
     words = WordsField(blank=True, editable=False, help_text="Of file name and top label, for the search")
 
     objects = UploadManager()

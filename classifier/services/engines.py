@@ -29,7 +29,6 @@ def engine_config() -> engine.Config:
         threads=settings.CLIP_THREADS,
         device=settings.CLIP_DEVICE,
         weights_url=settings.CLIP_WEIGHTS_URL,
-        activation=settings.CLIP_ACTIVATION,
     )
 
 
@@ -52,7 +51,6 @@ class Readiness:
 
     model: str
     database: str
-    precision: str = ""  # in which the model computes: "int8, 5 of 48 layers float16"
 
     @property
     def ok(self) -> bool:
@@ -61,9 +59,9 @@ class Readiness:
 
 def readiness() -> Readiness:
     """Ask the model (loading it where that has not happened) and the database."""
-    precision = ""
     try:
-        model, precision = "ok", engine_get().info.arithmetic
+        engine_get()
+        model = "ok"
     except ClassifierError as error:
         model = str(error)
     try:
@@ -73,4 +71,4 @@ def readiness() -> Readiness:
     except DatabaseError as error:
         logger.error("%s", line(event="database_unreachable", error=error))
         database = "The database does not answer."
-    return Readiness(model=model, database=database, precision=precision)
+    return Readiness(model=model, database=database)

@@ -24,7 +24,6 @@ from classifier.services.labels import prompt
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
     from classifier.engine import Engine, Head
 
@@ -38,16 +37,16 @@ class PromptCache:
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0  # bytes
         self._lock = threading.Lock()
-        self._rows: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
 
-    def get(self, weights_sha256: str, text: str) -> NDArray[np.float32] | None:
+    def get(self, weights_sha256: str, text: str) -> np.ndarray | None:
         with self._lock:
             row = self._rows.get((weights_sha256, text))
             if row is not None:
                 self._rows.move_to_end((weights_sha256, text))
             return row
 
-    def put(self, weights_sha256: str, text: str, row: NDArray[np.float32]) -> None:
+    def put(self, weights_sha256: str, text: str, row: np.ndarray) -> None:
         with self._lock:
             old = self._rows.pop((weights_sha256, text), None)
             self.held -= 0 if old is None else _size(text, old)
@@ -144,7 +143,7 @@ def text_require(loaded: Engine) -> None:
         )
 
 
-def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | None = None) -> NDArray[np.float32]:
+def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | None = None) -> np.ndarray:
     """(T, D) float32, L2-normalised, computed in the slot that the caller holds, or in one of its own.
 
     Raises `TextUnsupported`, `LabelError` for a text that is too long, and `Busy`.
@@ -153,9 +152,8 @@ def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | 
 
     text_require(loaded)
     weights_sha256 = loaded.info.weights_sha256
-    known = {text: cache.get(weights_sha256, text) for text in texts}
-    rows = {text: row for text, row in known.items() if row is not None}
-    missing = [text for text, row in known.items() if row is None]
+    rows = {text: cache.get(weights_sha256, text) for text in texts}
+    missing = [text for text, row in rows.items() if row is None]
     if missing:
         # The slot first: whoever decodes holds one and waits for the room that the tower takes.
         with nullcontext(compute) if compute else admission.slot() as run, idle.use(loaded):
@@ -213,5 +211,5 @@ def head_build(
     return Head(name, tuple(labels), np.concatenate(rows), (None,) * len(labels))
 
 
-def _size(text: str, row: NDArray[np.float32]) -> int:
+def _size(text: str, row: np.ndarray) -> int:
     return row.nbytes + len(text) + 200  # and about that for the containers
