@@ -20,7 +20,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "1")) if "WEB_CONCURRENCY_SET_BY
 worker_class = BufferingWorker
 # More than CLIP_SLOTS and CLIP_QUEUE together, so that pages are served while pictures wait.
 threads = int(os.environ.get("WEB_THREADS", "24"))
-worker_connections = 512  # clients that are sending, waiting or keeping a connection open; each may cost 64 KB
+worker_connections = 512  # clients that are sending, waiting, reading or keeping a connection open
 timeout = 60  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 25  # seconds; Heroku kills 30 s after SIGTERM
 keepalive = 5  # seconds

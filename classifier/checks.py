@@ -29,7 +29,7 @@ MODELLESS_COMMANDS = {"prepare_model", "test"}
 @register(MODEL)
 def model_name_check(**_options: Any) -> list[CheckMessage]:
     """CLIP_MODEL names an OpenAI model, the stand-in where that is allowed, or a file."""
-    from classifier.engine.artifact import artifact_directory
+    from classifier.engine.artifact import prepared_from
     from classifier.engine.checkpoint import MODELS
     from classifier.services.engines import engine_config
 
@@ -39,7 +39,7 @@ def model_name_check(**_options: Any) -> list[CheckMessage]:
             message = "CLIP_MODEL is standin, which is not CLIP and not served in production."
             return [Error(message, hint="Run: heroku config:unset CLIP_MODEL, and push again", id="classifier.E001")]
         return []
-    if name in MODELS or Path(name).expanduser().is_file() or artifact_directory(engine_config()).is_dir():
+    if name in MODELS or Path(name).expanduser().is_file() or prepared_from(engine_config()):
         return []
     near = difflib.get_close_matches(name.casefold(), [known.casefold() for known in MODELS], n=1)
     meant = [known for known in MODELS if known.casefold() in near] or list(MODELS)
@@ -55,8 +55,14 @@ def model_name_check(**_options: Any) -> list[CheckMessage]:
 
 @register(MODEL)
 def model_options_check(**_options: Any) -> list[CheckMessage]:
-    """CLIP_PRECISION is known and CLIP_WEIGHTS_URL an address."""
+    """CLIP_PRECISION and CLIP_ACTIVATION are known and CLIP_WEIGHTS_URL an address."""
+    from classifier.engine.checkpoint import ACTIVATIONS
+
     found: list[CheckMessage] = []
+    if settings.CLIP_ACTIVATION not in ACTIVATIONS:
+        message = f"CLIP_ACTIVATION is {settings.CLIP_ACTIVATION!r}, which is not computed here."
+        hint = "auto, or quickgelu for a checkpoint that does not say it was trained with OpenAI's QuickGELU."
+        found.append(Error(message, hint=hint, id="classifier.E005"))
     if settings.CLIP_PRECISION not in PRECISIONS:
         hint = f"One of {', '.join(PRECISIONS)}; auto is the smallest that passed its self-check."
         found.append(

@@ -79,6 +79,13 @@ class LabelSetNotReady(ClassifierError):
     retry_after = 5  # seconds
 
 
+class NothingToExplain(ClassifierError):
+    """There is no ranking to explain, or it was another model's."""
+
+    status = 409
+    code = "nothing-to-explain"
+
+
 class ModelError(ClassifierError):
     """A checkpoint or artifact that cannot be used."""
 

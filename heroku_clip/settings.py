@@ -162,6 +162,8 @@ CLIP_QUEUE = int(env_number("CLIP_QUEUE", 16, minimum=0, maximum=1000))
 CLIP_QUEUE_SECONDS = env_number("CLIP_QUEUE_SECONDS", 15, minimum=0, maximum=28)
 # After so long without a text the text tower is let go; the next text loads it again.
 CLIP_TEXT_IDLE_SECONDS = env_number("CLIP_TEXT_IDLE_SECONDS", 300, minimum=0)
+# What a checkpoint that does not say it was trained with, if that is known: quickgelu.
+CLIP_ACTIVATION = os.environ.get("CLIP_ACTIVATION", "").strip().lower() or "auto"
 CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
 
 # How long pictures are kept before `manage.py purge_uploads` deletes them; 0 keeps them until their owner does.

@@ -19,7 +19,7 @@ def similar(upload: Upload) -> str:
     cells = (
         (
             reverse("admin:classifier_upload_change", args=[hit.upload.pk]),
-            reverse("upload_image", args=[hit.upload.pk]),
+            reverse("upload_thumbnail", args=[hit.upload.pk]),
             hit.upload.top_label or hit.upload.get_status_display(),
             f"{hit.similarity:.3f}",
             ", the same file" if hit.duplicate else "",

@@ -121,11 +121,11 @@ class UploadAdmin(admin.ModelAdmin):
 
     @admin.display(description="picture")
     def thumbnail(self, upload: Upload) -> SafeString:
-        return _picture(upload, "thumbnail")
+        return _picture(upload, "thumbnail", "upload_thumbnail")
 
     @admin.display(description="picture")
     def picture(self, upload: Upload) -> SafeString:
-        return _picture(upload, "picture")
+        return _picture(upload, "picture", "upload_image")
 
     @admin.display(description="top label")
     def found(self, upload: Upload) -> str:
@@ -197,9 +197,9 @@ class UploadAdmin(admin.ModelAdmin):
         uploads.uploads_delete(uploads=queryset)
 
 
-def _picture(upload: Upload, style: str) -> SafeString:
+def _picture(upload: Upload, style: str, source: str) -> SafeString:
     """The public picture, fetched when it comes into view; leads to the result."""
-    address = reverse("upload_image", args=[upload.pk])
+    address = reverse(source, args=[upload.pk])
     return format_html(
         '<a href="{}"><img class="{}" src="{}" alt="Result of {}" loading="lazy"></a>',
         upload.get_absolute_url(), style, address, upload,

@@ -20,7 +20,9 @@ class PictureSchema(Schema):
 class PredictionSchema(Schema):
     rank: int = Field(description="1 is the likeliest")
     label: str
-    index: int | None = Field(description="ImageNet's number of this label; null for other labels")
+    index: int | None = Field(
+        description="ImageNet's number of this label, the first where it stands for two classes; null for others"
+    )
     score: float = Field(description="Softmax probability over all labels")
     similarity: float | None = Field(description="Cosine between the picture's and the label's embedding")
 
@@ -40,6 +42,9 @@ class RecordSchema(Schema):
     model: str
     precision: str
     label_set: str
+    fits: bool | None = Field(
+        description="Whether the best label says anything; false where none of the labels fits well, null until done"
+    )
     image: PictureSchema
     predictions: list[PredictionSchema] = Field(description="The likeliest first")
     seconds: SecondsSchema

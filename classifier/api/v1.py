@@ -5,7 +5,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from classifier.api import huggingface, label_sets, search, uploads
+from classifier.api import explanations, huggingface, label_sets, search, uploads
 from classifier.api.docs import Docs
 from classifier.api.schemas import ZeroShotSchema
 from classifier.http import problems
@@ -51,5 +51,6 @@ api = ClipAPI(
 problems.register(api)
 api.add_router("", uploads.router)
 api.add_router("", search.router)
+api.add_router("", explanations.router)
 api.add_router("", label_sets.router)
 api.add_router("", huggingface.router)

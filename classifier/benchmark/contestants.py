@@ -20,7 +20,8 @@ from classifier.engine.checkpoint import Checkpoint
 from classifier.engine.image_conversion import drawn_pixels
 from classifier.engine.image_tower import ImageTower, image_tower_store
 from classifier.engine.probes import CALIBRATION
-from classifier.engine.quantise import int8_store
+from classifier.engine.quantise import calibrate, int8_store
+from classifier.engine.stack import image_stack
 from classifier.engine.tokenizer import clip_package
 from classifier.engine.weights_file import HEADER, WeightsFile, weights_write
 
@@ -72,7 +73,8 @@ def ours(checkpoint: Checkpoint, precision: str, scratch: Path) -> Contestant:
     path, state, shape = scratch / f"{precision}.safetensors", checkpoint.image_state(), checkpoint.shape
     with torch.inference_mode():
         if precision == "int8":
-            weights_write(path, int8_store(state, shape, drawn_pixels(CALIBRATION, shape.resolution)))
+            calibration = calibrate(image_stack(state, shape, drawn_pixels(CALIBRATION, shape.resolution)))
+            weights_write(path, int8_store(state, shape, calibration.scales))
         else:
             weights_write(path, image_tower_store(state, shape, precision))
         tower = ImageTower(WeightsFile(path), shape, precision)

@@ -38,7 +38,7 @@ def procfile_command(process: str = "web") -> list[str]:
 
 def free_port() -> int:
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.bind(("", 0))
         return sock.getsockname()[1]
 
 

@@ -47,6 +47,7 @@ class Config:
     threads: int = 2
     device: str = "auto"
     weights_url: str = "https://openaipublic.azureedge.net/clip/models"
+    activation: str = "auto"  # "quickgelu" vouches for a file that does not say it
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class ModelInfo:
     input_resolution: int  # pixels
     standin: bool
     manifest: dict = field(hash=False)
+    float16_layers: int = 0  # among int8's
+    layers: int = 0
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision, for a person: "int8, 5 of 48 layers float16"."""
+        mixed = f", {self.float16_layers} of {self.layers} layers float16" if self.float16_layers else ""
+        return self.precision + mixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +79,7 @@ class Head:
     labels: tuple[str, ...]
     weights: np.ndarray
     indices: tuple[int | None, ...]  # ImageNet index per label, where there is one
+    doubles: tuple[tuple[int, int], ...] = ()  # rows that are one text: the first answers for both
 
 
 @dataclass(frozen=True)
@@ -145,12 +155,15 @@ class Engine:
         raise NotImplementedError
 
     def rank(self, logits: np.ndarray, cosines: np.ndarray | None, head: Head, top: int) -> tuple[Ranked, ...]:
-        """Softmax over (K,) logits and its `top` likeliest; equal ones in the head's order."""
+        """Softmax over (K,) logits and its `top` likeliest; equal ones in the head's order, doubles as one sum."""
         import numpy as np
 
         scores = np.exp(logits.astype(np.float64) - logits.max())
         scores /= scores.sum()
-        best = np.argsort(-scores, kind="stable")[:top]
+        for first, second in head.doubles:
+            scores[first] += scores[second]
+            scores[second] = -1  # after all others
+        best = np.argsort(-scores, kind="stable")[: min(top, len(scores) - len(head.doubles))]
         return tuple(
             Ranked(
                 rank=place,
@@ -212,7 +225,5 @@ def prepare(
 
         return standin_manifest()
     from classifier.engine.conversion import artifact_prepare
-    from classifier.engine.native.build import library_build
 
-    library_build()
     return artifact_prepare(config, progress=progress, download_only=download_only, keep_checkpoint=keep_checkpoint)

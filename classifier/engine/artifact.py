@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from classifier.engine import Config, Head
 from classifier.engine.checkpoint import MODELS, Shape, file_sha256
-from classifier.engine.imagenet import imagenet_labels
+from classifier.engine.imagenet import imagenet_doubles, imagenet_labels, imagenet_names, imagenet_together
 from classifier.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from classifier.engine.weights_file import WeightsFile
 
-FORMAT = 3  # raised whenever the layout changes; artifacts of another format are rebuilt
+FORMAT = 4  # raised whenever the layout changes; artifacts of another format are rebuilt
 MANIFEST, HEAD, TEXT = "manifest.json", "imagenet-head.safetensors", "text.safetensors"
 PREPARE = "run: python manage.py prepare_model"
 
@@ -40,7 +40,10 @@ def artifact_directory(config: Config) -> Path:
 
 
 def manifest_read(config: Config) -> dict:
-    """The manifest of the artifact for `config`, all files of which are there. Raises ModelUnavailable."""
+    """The manifest of the artifact for `config`, all files of which are there. Raises ModelUnavailable.
+
+    Artifacts are named by their file's name, which two files may share: what was converted is compared.
+    """
     directory = artifact_directory(config)
     recover(directory)
     try:
@@ -54,11 +57,46 @@ def manifest_read(config: Config) -> dict:
         raise ModelUnavailable(f"The model in {directory} was prepared by another version; {PREPARE}")
     if any(sizes[name] != entry["bytes"] for name, entry in manifest["files"].items()):
         raise ModelUnavailable(f"The prepared model in {directory} is damaged; {PREPARE}")
+    if not source_same(config, manifest["source"]):
+        raise ModelUnavailable(
+            f"The prepared model in {directory} was made from another file than CLIP_MODEL names, {config.model}; "
+            f"{PREPARE}"
+        )
+    if manifest["head"]["names"] != list(imagenet_names()):
+        raise ModelUnavailable(f"The model in {directory} was prepared for other labels; {PREPARE}")
     if config.precision not in ("auto", manifest["precision"]):
         raise ModelUnavailable(
             f"The model is prepared as {manifest['precision']} and CLIP_PRECISION is {config.precision}; {PREPARE}"
         )
     return manifest
+
+
+def prepared_from(config: Config) -> bool:
+    """Whether there is an artifact of what `config` names, good or not."""
+    try:
+        source = json.loads((artifact_directory(config) / MANIFEST).read_text())["source"]
+        return source_same(config, source)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def source_same(config: Config, source: dict) -> bool:
+    """Whether what `config` names is what was converted. A file that is gone is the one that was named so."""
+    if config.model in MODELS:
+        return source["sha256"] == MODELS[config.model][0]
+    path = Path(config.model).expanduser()
+    if not path.is_file():
+        return config.model == source["named"] or str(path.resolve()) == source.get("path")
+    marks = file_marks(path)
+    unchanged = all(source.get(name) == value for name, value in marks.items())
+    return unchanged or file_sha256(path) == source["sha256"]
+
+
+def file_marks(path: Path) -> dict:
+    """By which a file that nobody touched is known again without reading it."""
+    state = path.stat()
+    marks = {"inode": state.st_ino, "bytes": state.st_size, "modified": state.st_mtime_ns, "changed": state.st_ctime_ns}
+    return {"path": str(path.resolve()), **marks}
 
 
 def weights_read(config: Config, manifest: dict, name: str) -> WeightsFile:
@@ -74,8 +112,15 @@ def weights_read(config: Config, manifest: dict, name: str) -> WeightsFile:
 def head_read(config: Config, manifest: dict) -> Head:
     """The zero-shot head of ImageNet's labels."""
     weights = weights_read(config, manifest, HEAD)["weights"].numpy()
-    labels = imagenet_labels()
-    return Head("imagenet", labels, weights, tuple(range(len(labels))))
+    labels = tuple(imagenet_together(label) for label in imagenet_labels())
+    return Head("imagenet", labels, weights, tuple(range(len(labels))), doubles=imagenet_doubles())
+
+
+def float16_layers(manifest: dict, kernel: str) -> list[str]:
+    """The layers whose activations stay float among int8's by one of the kernels; by one that was not judged when the
+    model was prepared, on another machine, as many as by any."""
+    kept = manifest["tried"][-1]["float16"]
+    return kept.get(kernel) or max(kept.values(), key=len, default=[])
 
 
 def shape_read(manifest: dict) -> Shape:

@@ -1,26 +1,21 @@
-"""OpenAI's checkpoints: their names and hashes, and reading their file format.
+"""OpenAI's checkpoints: their names and hashes, opening them, and what kind of CLIP they hold.
 
-A checkpoint is a TorchScript archive: a ZIP whose `data.pkl` describes the module tree and whose `data/<n>` entries are
-the tensors, stored uncompressed (https://pytorch.org/docs/stable/notes/serialization.html). Only that description is
-read, by an unpickler that can build nothing but dictionaries and tensors; the archive's code is never run, and the
-tensors are views of the memory-mapped file, so that opening costs neither time nor memory.
+A checkpoint is a TorchScript archive, which archive.py reads and whose module classes tell the activation; or the state
+dict of one, which does not.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import zipfile
 import zlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from classifier.engine.archive import archive_read
 from classifier.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -41,15 +36,9 @@ MODELS = {
     "ViT-L/14@336px": ("3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", "ViT-L-14-336px.pt"),
 }
 
+ACTIVATIONS = ("auto", "quickgelu")
+QUICKGELU = "quickgelu"
 CHUNK = 1 << 20  # bytes hashed at a time
-STORAGES = {
-    "HalfStorage": np.float16,
-    "FloatStorage": np.float32,
-    "DoubleStorage": np.float64,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "BoolStorage": np.bool_,
-}
 
 
 @dataclass(frozen=True)
@@ -87,6 +76,7 @@ class Checkpoint:
     sha256: str
     shape: Shape
     state: dict[str, torch.Tensor]
+    activation: str = ""  # "quickgelu", "gelu", or "" where the file does not say
 
     @property
     def name(self) -> str:
@@ -116,14 +106,16 @@ def checkpoint_open(path: Path, *, sha256: str | None = None, progress: Progress
     if sha256 and found != sha256:
         raise CheckpointError(f"{path} is not the file OpenAI published: its SHA-256 is {found}, not {sha256}.")
     try:
-        state = archive_read(path, verify=sha256 is None)
+        state, classes = archive_read(path, verify=sha256 is None)
     except CheckpointError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise CheckpointError(f"{path} is cut, damaged, or not a PyTorch checkpoint: {error}.") from error
     except (pickle.UnpicklingError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} is not a checkpoint that this program understands: {error}.") from error
-    return Checkpoint(path=path, sha256=found, shape=shape_of(state, path), state=state)
+    published = any(found == known for known, _ in MODELS.values())
+    activation = QUICKGELU if published else activation_of(classes)
+    return Checkpoint(path=path, sha256=found, shape=shape_of(state, path), state=state, activation=activation)
 
 
 def file_sha256(path: Path, progress: Progress | None = None) -> str:
@@ -138,93 +130,6 @@ def file_sha256(path: Path, progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-# --- The file format -----------------------------------------------------------------------------------------------
-
-
-class Node:
-    """A module of the archive: whatever its class was called, only its attributes are kept."""
-
-
-class TensorUnpickler(pickle.Unpickler):
-    """Reads `data.pkl` and refuses every name that is not a module, a tensor, or a list."""
-
-    def __init__(self, file: io.BytesIO, storage: Callable[[str, type], np.ndarray]) -> None:
-        super().__init__(file)
-        self.storage = storage
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "__torch__":
-            return Node
-        if module == "collections" and name == "OrderedDict":
-            return OrderedDict
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch.jit._pickle" and name.startswith("build_"):
-            return list
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which no CLIP checkpoint needs")
-
-    def persistent_load(self, key: tuple) -> np.ndarray:
-        _, dtype, number, _, _ = key  # "storage", element type, entry, device, elements
-        return self.storage(number, dtype)
-
-
-def rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
-    """A view of its storage; torch checks that it lies inside."""
-    import torch
-
-    try:
-        return torch.from_numpy(storage).as_strided(size, stride, offset)
-    except RuntimeError as error:
-        raise pickle.UnpicklingError(f"a tensor reaches past its data ({error})") from error
-
-
-def archive_read(path: Path, verify: bool) -> dict[str, torch.Tensor]:
-    """The tensors of a PyTorch archive by their dotted names."""
-    with zipfile.ZipFile(path) as archive:
-        if verify and (bad := archive.testzip()):
-            raise CheckpointError(f"{path} is damaged: {bad} in it does not match its checksum.")
-        pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if not pickles:
-            raise CheckpointError(f"{path} is a ZIP file but not a PyTorch checkpoint.")
-        prefix = pickles[0].removesuffix("data.pkl")
-        mapped = np.memmap(path, mode="c")  # copy on write: torch wants writable memory, the file stays as it is
-        storages: dict[str, np.ndarray] = {}
-
-        def storage(number: str, dtype: type) -> np.ndarray:
-            if number not in storages:
-                storages[number] = entry_view(archive, mapped, f"{prefix}data/{number}").view(dtype)
-            return storages[number]
-
-        root = TensorUnpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
-    return dict(flatten(root, ""))
-
-
-def entry_view(archive: zipfile.ZipFile, mapped: np.ndarray, name: str) -> np.ndarray:
-    """The bytes of one entry, without copying them where they are stored as they are."""
-    info = archive.getinfo(name)
-    if info.compress_type != zipfile.ZIP_STORED:
-        return np.frombuffer(bytearray(archive.read(info)), np.uint8)
-    head = mapped[info.header_offset : info.header_offset + 30].tobytes()  # the local header, of variable length
-    start = info.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
-    if start + info.file_size > len(mapped):
-        raise zipfile.BadZipFile(f"{name} reaches past the end of the file")
-    return mapped[start : start + info.file_size]
-
-
-def flatten(node: Any, prefix: str) -> list[tuple[str, torch.Tensor]]:
-    """Module tree or state dict -> (dotted name, tensor) pairs."""
-    import torch
-
-    if isinstance(node, torch.Tensor):
-        return [(prefix, node)]
-    children = node.items() if isinstance(node, dict) else vars(node).items() if isinstance(node, Node) else ()
-    return [pair for key, child in children for pair in flatten(child, f"{prefix}.{key}" if prefix else str(key))]
-
-
 # --- What kind of CLIP it is ---------------------------------------------------------------------------------------
 
 
@@ -237,9 +142,33 @@ def shape_of(state: dict[str, torch.Tensor], path: Path) -> Shape:
                 raise CheckpointError(f"{path} is not a CLIP model: {name} is {tuple(state[name].shape)}.")
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{path} is not a CLIP model: it has no {error}.") from error
-    if shape.width % 64 or shape.text_width % 64:
+    attended = shape.width if shape.vit else shape.width * 32  # a ResNet attends once, to what its last stage gives
+    if attended % 64 or shape.text_width % 64:
         raise CheckpointError(f"{path} is not a CLIP model: its widths are no multiples of a head's 64.")
     return shape
+
+
+def activation_of(classes: set[str]) -> str:
+    """Which activation a file's modules have: OpenAI's QuickGELU, or the plain one that some trained CLIP with."""
+    if "GELU" in classes:
+        return "gelu"
+    return QUICKGELU if "QuickGELU" in classes else ""
+
+
+def activation_check(checkpoint: Checkpoint, stated: str) -> None:
+    """Raise CheckpointError unless the towers here, which compute QuickGELU, are what the weights were trained for.
+
+    `stated` is what CLIP_ACTIVATION says of a file that does not say it itself.
+    """
+    if checkpoint.activation == "gelu":
+        raise CheckpointError(
+            f"{checkpoint.path} was trained with GELU; OpenAI's CLIP, and this program, use QuickGELU."
+        )
+    if not checkpoint.activation and stated != QUICKGELU:
+        raise CheckpointError(
+            f"{checkpoint.path} does not say whether it was trained with OpenAI's QuickGELU or with GELU, and with the "
+            "wrong one its answers would be wrong. If it is QuickGELU, set CLIP_ACTIVATION=quickgelu."
+        )
 
 
 def count_blocks(state: dict[str, torch.Tensor], prefix: str) -> int:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 
 from classifier.engine import Answer, Config, Engine, Head, ModelInfo, Ranked
-from classifier.engine.artifact import TEXT, head_read, image_file, manifest_read, shape_read, weights_read
+from classifier.engine.artifact import (
+    TEXT,
+    float16_layers,
+    head_read,
+    image_file,
+    manifest_read,
+    shape_read,
+    weights_read,
+)
 from classifier.engine.checkpoint import Progress, Shape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
+from classifier.engine.linear import kernel_of
 from classifier.engine.memory import returning_temporaries
 from classifier.engine.occlusion import STEPS, Occlusion, patches_kept, pixels_covered
 from classifier.engine.preprocess import picture_crop, picture_to_pixels
@@ -21,7 +30,6 @@ from classifier.engine.prompts import embed_texts, head_weights
 from classifier.engine.resnet_tower import ResNetTower
 from classifier.engine.text_tower import TextTower
 from classifier.engine.tokenizer import Tokenizer
-from classifier.engine.weights_file import WeightsFile
 
 BATCH = 16  # pictures at a time; more gains nothing on a CPU and costs memory
 
@@ -40,7 +48,9 @@ class ClipEngine(Engine):
         self.device = device_of(config)
         with returning_temporaries():
             weights = weights_read(config, manifest, image_file(precision))
-            self.tower = tower_load(weights, shape, precision, self.device)
+            kernel = kernel_of(precision) if self.device == "cpu" else "float32"
+            wide = float16_layers(manifest, kernel)
+            self.tower = tower_load(weights, shape, precision, kernel, wide, self.device)
             self.imagenet = head_read(config, manifest)
             self.tower(
                 torch.zeros(1, 3, shape.resolution, shape.resolution, device=self.device)
@@ -54,6 +64,8 @@ class ClipEngine(Engine):
             input_resolution=shape.resolution,
             standin=False,
             manifest=manifest,
+            float16_layers=len(wide),
+            layers=manifest["tried"][-1]["layers"],
         )
 
     def seen(self, picture: Image.Image) -> Image.Image:
@@ -127,10 +139,9 @@ class ClipEngine(Engine):
 
 
 def tower_load(
-    weights: WeightsFile, shape: Shape, precision: str, device: str
+    weights: Mapping[str, torch.Tensor], shape: Shape, precision: str, kernel: str, wide: Collection[str], device: str
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The image tower on its device; a GPU computes every precision in float32."""
     if device != "cpu":
-        moved = {name: tensor.to(device) for name, tensor in weights.items()}
-        return ImageTower(moved, shape, precision, "float32") if shape.vit else ResNetTower(moved, shape)
-    return ImageTower(weights, shape, precision) if shape.vit else ResNetTower(weights, shape)
+        weights, wide = {name: tensor.to(device) for name, tensor in weights.items()}, ()
+    return ImageTower(weights, shape, precision, kernel, wide) if shape.vit else ResNetTower(weights, shape)

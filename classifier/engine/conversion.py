@@ -25,12 +25,13 @@ from classifier.engine.artifact import (
     MANIFEST,
     TEXT,
     artifact_directory,
+    file_marks,
     manifest_read,
     old_directory,
     recover,
     weights_read,
 )
-from classifier.engine.checkpoint import MODELS, Checkpoint, Progress, checkpoint_open, file_sha256
+from classifier.engine.checkpoint import MODELS, Checkpoint, Progress, activation_check, checkpoint_open, file_sha256
 from classifier.engine.imagenet import imagenet_names, imagenet_templates
 from classifier.errors import CheckpointError, ModelUnavailable
 
@@ -85,15 +86,9 @@ def good_manifest(config: Config) -> dict | None:
             weights_read(config, manifest, name)
     except (ModelUnavailable, OSError, ValueError):
         return None
-    same_file = config.model in MODELS or source_unchanged(Path(config.model), manifest["source"])
     same_head = manifest["head"] == head_fingerprint()
     same_precision = config.precision in (manifest["asked"], manifest["precision"])
-    return manifest if same_file and same_head and same_precision else None
-
-
-def source_unchanged(path: Path, source: dict) -> bool:
-    """Whether a named file is the one that was converted; a file that is gone cannot have changed."""
-    return not path.exists() or file_sha256(path) == source["sha256"]
+    return manifest if same_head and same_precision else None
 
 
 def head_fingerprint() -> dict:
@@ -137,6 +132,7 @@ def artifact_build(config: Config, path: Path, progress: Progress) -> dict:
     """Convert into a directory beside the final one, then put it in its place."""
     expected = MODELS[config.model][0] if config.model in MODELS else None
     checkpoint = checkpoint_open(path, sha256=expected, progress=progress)
+    activation_check(checkpoint, config.activation)
     final = artifact_directory(config)
     for leftover in config.model_dir.glob(f".{final.name}.*.partial"):  # of a process that was killed; the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
@@ -155,6 +151,7 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     import torch
 
     from classifier.engine.image_conversion import image_write
+    from classifier.engine.precision import BUDGET
     from classifier.engine.selfcheck import thresholds
     from classifier.engine.weights_file import weights_write
 
@@ -163,17 +160,20 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     weights_write(directory / TEXT, text_tensors(checkpoint))
     head = imagenet_head(config, checkpoint, progress)
     weights_write(directory / HEAD, [("weights", head)])
-    precision, checks = image_write(config, checkpoint, directory, (head.numpy(), logit_scale), progress)
+    attempts = image_write(config, checkpoint, directory, (head.numpy(), logit_scale), progress)
+    taken = attempts[-1]
     manifest = {
         "format": FORMAT,
         "model": checkpoint.name,
-        "precision": precision,
+        "precision": taken.precision,
         "asked": config.precision,
-        "source": {"file": checkpoint.path.name, "sha256": checkpoint.sha256},
+        "source": source_entry(config, checkpoint),
         "shape": dataclasses.asdict(checkpoint.shape),
         "logit_scale": logit_scale,
-        "self_check": next(iter(checks[precision].values())) if checks else {},  # by the kernel that runs here
-        "self_checks": {"thresholds": thresholds(), **checks},  # of every precision and kernel that was tried
+        "self_check": next(iter(taken.findings.values()), {}),  # by the kernel that runs here
+        "tried": [attempt.entry(attempt is taken) for attempt in attempts],
+        "thresholds": thresholds(),
+        "float16_budget": BUDGET,
         "versions": {"torch": torch.__version__},
         "files": {
             file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
@@ -185,6 +185,12 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     for file in [*directory.iterdir(), directory]:
         flush(file)
     return manifest
+
+
+def source_entry(config: Config, checkpoint: Checkpoint) -> dict:
+    """What was converted, so that another file of its name is told from it."""
+    marks = {} if config.model in MODELS else file_marks(checkpoint.path)  # a download is deleted
+    return {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "named": config.model, **marks}
 
 
 def text_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:

@@ -1,12 +1,14 @@
 """Writing the image tower in the precision that is asked for, and checking it.
 
-`auto` takes int8 only where its self-check passes, by every kernel that a server may end up running it with, and
-otherwise float16, which is OpenAI's weights themselves.
+`auto` takes int8, with some layers kept in float16 where that is needed, only where its self-check passes by every
+kernel that a server may end up running it with; otherwise float16, which is OpenAI's weights themselves.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,14 @@ from classifier.engine.checkpoint import Checkpoint, Progress
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import BATCH, ImageTower, embed_with_openais_weights, image_tower_store
 from classifier.engine.linear import kernels_of
+from classifier.engine.precision import BUDGET, affordable, by_gain, float16_layers
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.probes import CALIBRATION, PROBES, pictures_draw
-from classifier.engine.quantise import int8_store
+from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.resnet_tower import resnet_store
 from classifier.engine.selfcheck import self_check
+from classifier.engine.sensitivity import layer_losses
+from classifier.engine.stack import image_stack, layer_sizes
 from classifier.engine.weights_file import WeightsFile, weights_write
 from classifier.errors import CheckpointError
 
@@ -32,36 +37,52 @@ logger = logging.getLogger(__name__)
 Judge = tuple[np.ndarray, float]  # a head (K, D) and the logit scale, by which the self-check ranks labels
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One precision that was tried, and what the self-check found, by kernel."""
+
+    precision: str
+    findings: dict[str, dict]  # by kernel
+    layers: int = 0  # linear layers in all
+    float16: dict[str, list[str]] = field(default_factory=dict)  # by kernel, those kept among int8's
+    float16_bytes: int = 0  # by which those that the file holds in float16 make it larger
+    losses: dict[str, float] = field(default_factory=dict)  # by layer, the cosine that int8 costs there
+
+    @property
+    def passed(self) -> bool:
+        return all(finding["passed"] for finding in self.findings.values())
+
+    def entry(self, taken: bool) -> dict:
+        """For the manifest."""
+        return {**dataclasses.asdict(self), "taken": taken}
+
+
 @torch.inference_mode()
 def image_write(
     config: Config, checkpoint: Checkpoint, directory: Path, judge: Judge, progress: Progress
-) -> tuple[str, dict]:
-    """Write image-<precision>.safetensors; return the precision and the self-checks of all that was tried."""
+) -> list[Attempt]:
+    """Write image-<precision>.safetensors; return all that was tried, that which was taken last."""
     if not checkpoint.shape.vit:
         if config.precision not in ("auto", "fp32"):
             raise CheckpointError(f"{checkpoint.name} is a ResNet, which runs in fp32 only; set CLIP_PRECISION=auto.")
         weights_write(directory / image_file("fp32"), resnet_store(checkpoint.image_state()))
-        return "fp32", {}
+        return [Attempt("fp32", {})]
 
-    probes = drawn_pixels(PROBES, checkpoint.shape.resolution)
     progress("embedding probe pictures with the original", 0, 0)
-    originals = torch.cat(
-        [embed_with_openais_weights(checkpoint.image_state(), checkpoint.shape, x) for x in probes.split(BATCH)]
-    )
-    results: dict[str, dict] = {}
+    jury = Jury(checkpoint, judge)
+    attempts = []
     for precision in candidates(config):
         path = directory / image_file(precision)
-        tower_write(checkpoint, precision, path, progress)
-        results[precision] = checked(checkpoint, precision, path, probes, originals, judge)
-        passed = all(result["passed"] for result in results[precision].values())
-        if passed or precision == config.precision:
+        convert = int8_write if precision == "int8" else plain_write
+        attempts += convert(checkpoint, precision, path, jury, progress)
+        if attempts[-1].passed or precision == config.precision:
             break
         path.unlink()
     else:
-        raise CheckpointError(f"{checkpoint.path} does not compute what it should in any precision: {results}.")
-    if not passed:
+        raise CheckpointError(f"{checkpoint.path} does not compute what it should in any precision: {attempts}.")
+    if not attempts[-1].passed:
         logger.warning("%s did not pass its self-check and is used because CLIP_PRECISION says so.", precision)
-    return precision, results
+    return attempts
 
 
 def candidates(config: Config) -> tuple[str, ...]:
@@ -71,27 +92,72 @@ def candidates(config: Config) -> tuple[str, ...]:
     return ("fp16",) if device_of(config) == "cuda" else ("int8", "fp16")
 
 
-def tower_write(checkpoint: Checkpoint, precision: str, path: Path, progress: Progress) -> None:
-    state, shape = checkpoint.image_state(), checkpoint.shape
-    step = f"converting to {precision}"
+class Jury:
+    """The probes, which calibration never sees, and what OpenAI's weights make of them."""
+
+    def __init__(self, checkpoint: Checkpoint, judge: Judge) -> None:
+        self.judge = judge
+        self.pixels = drawn_pixels(PROBES, checkpoint.shape.resolution)
+        state, shape = checkpoint.image_state(), checkpoint.shape
+        originals = [embed_with_openais_weights(state, shape, batch) for batch in self.pixels.split(BATCH)]
+        self.originals = torch.cat(originals).numpy()
+
+    def finding(self, tower: ImageTower) -> dict:
+        return self_check(tower(self.pixels).numpy(), self.originals, *self.judge)
+
+
+def plain_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
+    """In floating point."""
+    shape, step = checkpoint.shape, f"converting to {precision}"
     progress(step, 0, shape.layers)
-    if precision == "int8":
-        pixels = drawn_pixels(CALIBRATION, shape.resolution)
-        weights_write(path, int8_store(state, shape, pixels, lambda done: progress(step, done, shape.layers)))
-    else:
-        weights_write(path, image_tower_store(state, shape, precision))
-        progress(step, shape.layers, shape.layers)
+    weights_write(path, image_tower_store(checkpoint.image_state(), shape, precision))
+    progress(step, shape.layers, shape.layers)
+    towers = {kernel: ImageTower(WeightsFile(path), shape, precision, kernel) for kernel in kernels_of(precision)}
+    return [Attempt(precision, {kernel: jury.finding(tower) for kernel, tower in towers.items()})]
 
 
-def checked(
-    checkpoint: Checkpoint, precision: str, path: Path, probes: Tensor, originals: Tensor, judge: Judge
-) -> dict[str, dict]:
-    """The self-check's findings by kernel."""
-    found = {}
-    for kernel in kernels_of(precision):
-        tower = ImageTower(WeightsFile(path), checkpoint.shape, precision, kernel)
-        found[kernel] = self_check(tower(probes).numpy(), originals.numpy(), *judge)
-    return found
+def int8_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
+    """In int8; and where that does not agree, with some layers in float16, which is a second attempt."""
+    tower, kernels = Int8(checkpoint, path, jury, progress), kernels_of(precision)
+    plain = tower.attempt({kernel: [] for kernel in kernels})
+    if plain.passed:
+        return [plain]
+    progress("measuring what each layer costs", 0, 0)
+    losses = layer_losses(tower.stack, tower.calibration)
+    order, sizes = by_gain(losses, tower.sizes), tower.sizes
+    progress("finding the layers to keep in float16", 0, 0)
+    chosen = float16_layers(
+        order, affordable(order, sizes, BUDGET), kernels, lambda *choice: tower.finding(*choice)["passed"]
+    )
+    return [plain, tower.attempt(chosen, {name: float(losses[name].mean()) for name in order})]
+
+
+class Int8:
+    """A tower calibrated for int8, written with one choice of layers in float16 after another."""
+
+    def __init__(self, checkpoint: Checkpoint, path: Path, jury: Jury, progress: Progress) -> None:
+        self.state, self.shape, self.path, self.jury = checkpoint.image_state(), checkpoint.shape, path, jury
+        self.pixels = drawn_pixels(CALIBRATION, self.shape.resolution)
+        self.stack = image_stack(self.state, self.shape, self.pixels)
+        self.sizes = layer_sizes(self.state, self.shape.layers)
+        self.calibration = calibrate(self.stack, lambda done: progress("converting to int8", done, self.shape.layers))
+        self.written: list[str] | None = None
+
+    def finding(self, kernel: str, stored: list[str], wide: list[str]) -> dict:
+        """The self-check's, passed only where the calibration's pictures pass as well."""
+        if stored != self.written:
+            weights_write(self.path, int8_store(self.state, self.shape, self.calibration.scales, stored))
+            self.written = stored
+        tower = ImageTower(WeightsFile(self.path), self.shape, "int8", kernel, wide)
+        found, seen = self.jury.finding(tower), tower(self.pixels).numpy()
+        calibration = self_check(seen, self.calibration.embeddings.numpy(), *self.jury.judge)
+        return {**found, "calibration": calibration, "passed": found["passed"] and calibration["passed"]}
+
+    def attempt(self, chosen: dict[str, list[str]], losses: dict[str, float] | None = None) -> Attempt:
+        stored = min(chosen.values(), key=len)
+        findings = {kernel: self.finding(kernel, stored, wide) for kernel, wide in chosen.items()}
+        more = sum(self.sizes[name] for name in stored)
+        return Attempt("int8", findings, len(self.sizes), chosen, more, losses or {})
 
 
 def drawn_pixels(seeds: range, side: int) -> Tensor:

@@ -4,25 +4,23 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 OpenAI's `VisionTransformer` in https://github.com/openai/CLIP/blob/main/clip/model.py. The arithmetic is theirs; what
 cannot change the result is left out or done once.
 
-The C files in native/ compute the same network where they can (`NativeNetwork`). Elsewhere TorchScript compiles it
-(https://docs.pytorch.org/docs/stable/jit_language_reference.html): it then runs from pixels to embedding without
-Python, and so without its lock, for which each of its 700 operations would otherwise wait whenever another thread is
-running Python.
+TorchScript compiles the network (https://docs.pytorch.org/docs/stable/jit_language_reference.html): it then runs from
+pixels to embedding without Python, and so without its lock, for which each of its 700 operations would otherwise wait
+whenever another thread is running Python.
 
 Shapes: B pictures, N pixels a side, P patches, L = P + 1 tokens, D width, H heads of 64, E embedding, T = B * L.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import Shape
-from classifier.engine.linear import NATIVE, PACKING, kernel_of, linear_load, linear_store
-from classifier.engine.native.network import NativeNetwork
+from classifier.engine.linear import PACKING, kernel_of, linear_load, linear_store
 from classifier.engine.weights_file import WeightsFile, part
 
 HEAD_WIDTH = 64
@@ -31,14 +29,22 @@ BATCH = 4  # pictures that go through together: the activations of more would no
 
 
 class ImageTower:
-    """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
+    """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised.
 
-    def __init__(self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str | None = None) -> None:
-        kernel = kernel or kernel_of(precision)
-        if kernel == NATIVE:
-            self.network = NativeNetwork(weights, shape, GELU)
-        else:
-            self.network = torch.jit.script(Network(weights, shape, precision, kernel).eval())
+    `wide` names layers ("blocks.3.fc") whose activations stay float among int8's; those that the file holds in float16
+    do so anyway.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        shape: Shape,
+        precision: str,
+        kernel: str | None = None,
+        wide: Collection[str] = (),
+    ) -> None:
+        network = Network(weights, shape, precision, kernel or kernel_of(precision), wide)
+        self.network = torch.jit.script(network.eval())
 
     def __call__(self, pixels: Tensor) -> Tensor:
         with torch.jit.optimized_execution(False):  # finds nothing to make faster here, and takes memory to find out
@@ -54,13 +60,16 @@ class ImageTower:
 class Network(nn.Module):
     """A few pictures' way through the tower."""
 
-    def __init__(self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str, wide: Collection[str]
+    ) -> None:
         super().__init__()
         end_kernel = kernel if kernel == "float32" else kernel_of(end_precision(precision))
         self.stem = Stem(part(weights, "stem"), shape.patch, end_kernel)
         blocks = []
         for layer in range(shape.layers):
-            blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, kernel))
+            kernels = {name: kernel_of("fp16") if f"blocks.{layer}.{name}" in wide else kernel for name in LINEARS}
+            blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, kernels))
             if kernel in PACKING and isinstance(weights, WeightsFile):
                 weights.forget()
         self.blocks, self.last = nn.ModuleList(blocks[:-1]), blocks[-1]
@@ -107,12 +116,13 @@ class Stem(nn.Module):
 class Block(nn.Module):
     """A residual attention block (`ResidualAttentionBlock`)."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], heads: int, kernel: str) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], heads: int, kernels: Mapping[str, str]) -> None:
         super().__init__()
         self.heads, self.head_width, self.gelu = heads, HEAD_WIDTH, GELU
         self.ln_1, self.ln_2 = LayerNorm(part(tensors, "ln_1")), LayerNorm(part(tensors, "ln_2"))
-        self.qkv, self.out = linear_load(part(tensors, "qkv"), kernel), linear_load(part(tensors, "out"), kernel)
-        self.fc, self.proj = linear_load(part(tensors, "fc"), kernel, GELU), linear_load(part(tensors, "proj"), kernel)
+        gains = {"qkv": 1.0, "out": 1.0, "fc": GELU, "proj": 1.0}
+        loaded = {name: linear_load(part(tensors, name), kernels[name], gain) for name, gain in gains.items()}
+        self.qkv, self.out, self.fc, self.proj = loaded["qkv"], loaded["out"], loaded["fc"], loaded["proj"]
 
     def forward(self, x: Tensor, pictures: int) -> Tensor:
         """(T, D) -> (T, D)"""
@@ -213,7 +223,7 @@ def embed_with_openais_weights(state: Mapping[str, Tensor], shape: Shape, pixels
     """What float32 makes of some pictures, a block in memory at a time: the reference for what is converted."""
     pictures, x = len(pixels), Stem(stem_tensors(state, "fp32"), shape.patch, "float32")(pixels)
     for layer in range(shape.layers):
-        x = Block(block_tensors(state, layer), shape.heads, "float32")(x, pictures)
+        x = Block(block_tensors(state, layer), shape.heads, dict.fromkeys(LINEARS, "float32"))(x, pictures)
     last = x.view(pictures, -1, shape.width)[:, 0]
     norm = LayerNorm({kind: state[f"ln_post.{kind}"].float() for kind in KINDS})
     return F.linear(norm(last), state["proj"].float().t())

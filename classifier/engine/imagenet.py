@@ -27,3 +27,38 @@ def imagenet_names() -> tuple[str, ...]:
 
 def imagenet_templates() -> tuple[str, ...]:
     return tuple(imagenet()["templates"])
+
+
+@functools.cache
+def imagenet_doubles() -> tuple[tuple[int, int], ...]:
+    """Pairs of classes with one name, which to CLIP are one text: missile 657 and 744, sunglasses 836 and 837."""
+    first: dict[str, int] = {}
+    return tuple(
+        (first[name], index) for index, name in enumerate(imagenet_names()) if first.setdefault(name, index) != index
+    )
+
+
+def imagenet_together(label: str) -> str:
+    """The label that CLIP answers for a class: where two share their name there is one line for both, and it says so.
+
+    Labels of any other kind stay as they are.
+    """
+    return _together().get(label, label)
+
+
+@functools.cache
+def _together() -> dict[str, str]:
+    labels = imagenet_labels()
+    both = {k: f"{imagenet_names()[k]} (both ImageNet classes)" for pair in imagenet_doubles() for k in pair}
+    return {labels[k]: label for k, label in both.items()}
+
+
+def imagenet_index(label: str) -> int:
+    """The number of a class by its label; of two that share their name, the first's. Raises KeyError for any other."""
+    return _numbers()[label]
+
+
+@functools.cache
+def _numbers() -> dict[str, int]:
+    numbers = {label: number for number, label in enumerate(imagenet_labels())}
+    return numbers | {_together()[imagenet_labels()[first]]: first for first, _ in imagenet_doubles()}

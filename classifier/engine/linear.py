@@ -3,13 +3,12 @@
 fp32  float32 weights, mapped from the file.
 fp16  OpenAI's float16 weights, products and sums in float32: lossless. fbgemm's kernel wants them packed, a copy.
 int8  One scale per output channel, and one per token, found when the token comes. Where the processor multiplies bytes
-      exactly (VNNI), C files of this project do (native/), without a compiler oneDNN, otherwise fbgemm with activations
-      of seven bits, since without VNNI two products of eight-bit numbers overflow their 16-bit sum. All want a packed
-      copy.
+      exactly (VNNI), oneDNN does, otherwise fbgemm with activations of seven bits, since without VNNI two products of
+      eight-bit numbers overflow their 16-bit sum. Both want a packed copy.
 
-Where no such kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
+Where neither kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
 
-The layers are modules, those of torch's kernels such as TorchScript can compile: see image_tower.py.
+The layers are modules that TorchScript can compile: see image_tower.py.
 
 Shapes: T tokens (of all pictures), I inputs, O outputs.
 """
@@ -27,8 +26,6 @@ from typing import List, Optional, Union  # noqa: UP035
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from classifier.engine.native.library import NativeLinear, library
 
 Linear = Callable[[Tensor], Tensor]  # (T, I) float32 -> (T, O) float32
 Arguments = List[Optional[Union[int, float, complex]]]  # noqa: UP006, UP007, UP045 (as TorchScript spells Scalar?[])
@@ -54,15 +51,19 @@ def linear_store(precision: str, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 def linear_load(tensors: Mapping[str, Tensor], kernel: str, gain: float = 1.0) -> Linear:
-    """The layer that these tensors make, its output times `gain`, by one of the kernels that `kernel_of` names."""
+    """The layer that these tensors make, its output times `gain`, by one of the kernels that `kernel_of` names.
+
+    Among int8 layers some may be kept in float16: they have no scale, and a kernel of their own.
+    """
+    if kernel in INT8_KERNELS and "scale" not in tensors:
+        kernel = kernel_of("fp16")
     return KERNELS[kernel](tensors, gain)
 
 
 def kernels_of(precision: str) -> list[str]:
     """The kernels by which this machine computes a precision correctly, the fastest first."""
     if precision == "int8":
-        torchs = ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm()
-        return [NATIVE] * has_native() + torchs or ["float32"]
+        return ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm() or ["float32"]
     return ["fbgemm-fp16"] if precision == "fp16" and has_fbgemm() else ["float32"]
 
 
@@ -72,11 +73,6 @@ def kernel_of(precision: str) -> str:
     if kernel == "float32" and precision != "fp32":
         logger.warning("This machine has no %s kernel; the weights are used as float32: large and slow.", precision)
     return kernel
-
-
-def has_native() -> bool:
-    """Whether the C files were compiled and the processor has what they need (AVX-512 with VNNI)."""
-    return library() is not None
 
 
 def has_fbgemm() -> bool:
@@ -119,13 +115,18 @@ def _seconds(layer: Linear, x: Tensor, turns: int = 3) -> float:
     return least
 
 
+def widened(tensors: Mapping[str, Tensor]) -> Tensor:
+    """The weight in float32, whatever it is stored in: a view of the file where it is float32 there. (O, I)"""
+    weight = tensors["weight"].float()
+    return weight * tensors["scale"][:, None] if "scale" in tensors else weight
+
+
 class Float32Linear(nn.Module):
-    """Weights of any precision as float32: views of the file where they are float32 there."""
+    """Weights of any precision as float32."""
 
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
         super().__init__()
-        weight = tensors["weight"].float()
-        self.weight = weight * tensors["scale"][:, None] if "scale" in tensors else weight  # (O, I)
+        self.weight = widened(tensors)  # (O, I)
         self.bias, self.gain = tensors["bias"], gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ class Float16Linear(nn.Module):
     def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
         super().__init__()
         with packing_by_fbgemm():
-            self.packed = torch.ops.quantized.linear_prepack_fp16(tensors["weight"].float(), tensors["bias"])
+            self.packed = torch.ops.quantized.linear_prepack_fp16(widened(tensors), tensors["bias"])
         self.gain = gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -199,15 +200,14 @@ class PackedInt8Linear(nn.Module):
         return torch.addcmul(self.bias, torch.ops.quantized.linear_dynamic(x / step, self.packed, True), step)
 
 
-NATIVE = "native-int8"
 KERNELS = {
     "float32": Float32Linear,
-    NATIVE: NativeLinear,
     "fbgemm-fp16": Float16Linear,
     "onednn-int8": Int8Linear,
     "fbgemm-int8": PackedInt8Linear,
 }
-PACKING = ("fbgemm-fp16", NATIVE, "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
+INT8_KERNELS = ("onednn-int8", "fbgemm-int8")
+PACKING = ("fbgemm-fp16", "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
 
 
 def token_steps(x: Tensor, levels: int) -> Tensor:

@@ -25,8 +25,7 @@ def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, 
     top, true_top = np.argsort(-logits, axis=1)[:, :TOP], np.argsort(-truth, axis=1)[:, :TOP]
     fifth = np.take_along_axis(truth, true_top, axis=1)[:, -1:]  # (B, 1)
     intruder = float((fifth - np.take_along_axis(truth, top, axis=1)).max())
-    finite = bool(np.isfinite(logits).all() and np.isfinite(truth).all())
-    return {
+    found = {
         "pictures": len(ours),
         "cosine_mean": round(float(cosines.mean()), 7),
         "cosine_min": round(float(cosines.min()), 7),
@@ -35,9 +34,34 @@ def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, 
             float(np.mean([len(set(a) & set(b)) / TOP for a, b in zip(top, true_top, strict=True)])), 4
         ),
         "intruder_logits": round(max(intruder, 0.0), 4),
-        "passed": finite
-        and bool(cosines.mean() >= COSINE_MEAN and cosines.min() >= COSINE_MIN and intruder <= INTRUDER),
     }
+    return {**found, "passed": bool(np.isfinite(logits).all() and np.isfinite(truth).all()) and judged(found)}
+
+
+def judged(found: dict) -> bool:
+    """Whether these figures pass."""
+    return (
+        found["cosine_mean"] >= COSINE_MEAN
+        and found["cosine_min"] >= COSINE_MIN
+        and found["intruder_logits"] <= INTRUDER
+    )
+
+
+def shortcomings(finding: dict) -> str:
+    """Why it did not pass, for a person; "" where it did."""
+    if finding["passed"]:
+        return ""
+    seen = finding.get("calibration", finding)
+    for where, found in (("", finding), (" on the calibration's pictures", seen)):
+        if judged(found):
+            continue
+        reasons = [
+            (found["cosine_mean"] < COSINE_MEAN, f"the average is below {COSINE_MEAN}"),
+            (found["cosine_min"] < COSINE_MIN, f"the least is below {COSINE_MIN}"),
+            (found["intruder_logits"] > INTRUDER, f"a label gains {found['intruder_logits']:.2f} logits"),
+        ]
+        return (" and ".join(reason for holds, reason in reasons if holds) or "it is not finite") + where
+    return ""
 
 
 def thresholds() -> dict:

@@ -11,7 +11,20 @@ from classifier.models import Upload
 
 CSV_RANKS = 5
 CSV_COLUMNS = (
-    ["id", "created", "file", "width", "height", "status", "model", "precision", "label_set", "right_label", "url"]
+    [
+        "id",
+        "created",
+        "file",
+        "width",
+        "height",
+        "status",
+        "model",
+        "precision",
+        "label_set",
+        "fits",
+        "right_label",
+        "url",
+    ]
     + [f"label_{rank}" for rank in range(1, CSV_RANKS + 1)]
     + [f"score_{rank}" for rank in range(1, CSV_RANKS + 1)]
     + [f"similarity_{rank}" for rank in range(1, CSV_RANKS + 1)]
@@ -54,6 +67,7 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
         run.model if run else "",
         run.precision if run else "",
         run.label_set if run else "",
+        {True: "yes", False: "no", None: ""}[upload.fits],
         feedback.summary if feedback else "",
         request.build_absolute_uri(upload.get_absolute_url()),
         *(row.label if row else "" for row in ranks),

@@ -30,6 +30,7 @@ PROBLEMS = {
     "method-not-allowed": (405, "This address has other methods"),
     "request-in-progress": (409, "Still being answered"),
     "label-set-not-ready": (409, "The label set is still being computed"),
+    "nothing-to-explain": (409, "There is nothing to explain"),
     "length-required": (411, "Content-Length is missing"),
     "too-large": (413, "The file is too large"),
     "unsupported-media-type": (415, "Not a content type this address takes"),

@@ -5,7 +5,6 @@ address: the moment at which its allowance is whole again. One statement reads, 
 requests at the same time cannot both take the last place.
 """
 
-import ipaddress
 import math
 import random
 import time
@@ -15,6 +14,7 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
+from classifier.addresses import believed_address, network_of
 from classifier.errors import RateLimited
 from classifier.models import ApiKey, RateLimit
 
@@ -31,22 +31,9 @@ RETURNING used_until
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where the request came from, as the nearest trusted proxy saw it. What a client writes itself is not believed."""
-    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
-    if settings.TRUSTED_PROXIES and len(forwarded) >= settings.TRUSTED_PROXIES:
-        return forwarded[-settings.TRUSTED_PROXIES]
-    return request.META.get("REMOTE_ADDR", "")
-
-
-def _network(address: str) -> str:
-    """The address itself for IPv4; the /64 for IPv6, of which one customer has all the addresses."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+    """Where the request came from, as far as that is believed."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    return believed_address(request.META.get("REMOTE_ADDR", ""), forwarded, settings.TRUSTED_PROXIES)
 
 
 def rate_limit_take(*, scope: str, identity: str, per_minute: int, period: int = PERIOD) -> int:
@@ -80,7 +67,7 @@ def rate_limit_check(request: HttpRequest, *, api_key: ApiKey | None = None) -> 
         whose = "with this key"
     else:
         per_minute = settings.RATE_LIMIT_PER_MINUTE
-        wait = rate_limit_take(scope="address", identity=_network(client_address(request)), per_minute=per_minute)
+        wait = rate_limit_take(scope="address", identity=network_of(client_address(request)), per_minute=per_minute)
         whose = "from your address"
     if wait:
         seconds = "a second" if wait == 1 else f"{wait} seconds"

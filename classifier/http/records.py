@@ -19,6 +19,7 @@ def record_of(upload: Upload, request: HttpRequest) -> dict:
         "model": run.model,
         "precision": run.precision,
         "label_set": run.label_set,
+        "fits": upload.fits,
         "image": {"width": upload.width, "height": upload.height, "url": image_url},
         "predictions": [
             {"rank": p.rank, "label": p.label, "index": p.index, "score": p.score, "similarity": p.similarity}

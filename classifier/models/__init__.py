@@ -1,7 +1,7 @@
 """What is stored. Everybody imports from here; the files part it by what it models."""
 
 from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
-from classifier.models.embeddings import Embedding
+from classifier.models.embeddings import Atlas, Embedding, Occlusion
 from classifier.models.label_sets import LabelHead, LabelSet
 from classifier.models.uploads import (
     Classification,
@@ -15,12 +15,14 @@ from classifier.models.uploads import (
 
 __all__ = [
     "ApiKey",
+    "Atlas",
     "Classification",
     "Embedding",
     "Feedback",
     "IdempotentRequest",
     "LabelHead",
     "LabelSet",
+    "Occlusion",
     "Prediction",
     "RateLimit",
     "Status",

@@ -9,7 +9,7 @@ from django.utils import timezone
 from classifier.words import WordsField, WordsIndex
 
 
-class UploadQuerySet(models.QuerySet):
+class UploadQuerySet(models.QuerySet["Upload"]):
     def of_owner(self, owner: str) -> "UploadQuerySet":
         """Uploads made by one visitor; none for an empty key."""
         return self.filter(owner=owner) if owner else self.none()
@@ -19,11 +19,14 @@ class UploadQuerySet(models.QuerySet):
         return self.select_related("latest").prefetch_related("latest__predictions")
 
 
-class UploadManager(models.Manager.from_queryset(UploadQuerySet)):
+_UploadManager = models.Manager.from_queryset(UploadQuerySet)
+
+
+class UploadManager(_UploadManager["Upload"]):
     """Leaves the picture's bytes in the database unless they are asked for by name."""
 
     def get_queryset(self) -> UploadQuerySet:
-        return super().get_queryset().defer("image")
+        return UploadQuerySet(self.model, using=self._db).defer("image", "image_small")
 
 
 class Status(models.TextChoices):
@@ -64,6 +67,9 @@ class Upload(models.Model):
     height = models.PositiveIntegerField(help_text="Pixels, upright, as sent")
     sha256 = models.CharField("SHA-256", max_length=64, help_text="Of the bytes that were sent")
     image = models.BinaryField(help_text="Upright JPEG, longest side at most 512 pixels")
+    image_small = models.BinaryField(
+        null=True, editable=False, help_text="WebP, longest side at most 256 pixels; made when it is first asked for"
+    )
     latest = models.ForeignKey(
         "Classification", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
@@ -72,6 +78,12 @@ class Upload(models.Model):
     label_set = models.CharField(max_length=100, blank=True, editable=False)
     top_label = models.CharField(max_length=255, blank=True, editable=False, help_text="Empty until a run is done")
     top_score = models.FloatField(null=True, blank=True, editable=False)
+    fits = models.BooleanField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Whether the top label means something; empty until a run is done",
+    )
     words = WordsField(blank=True, editable=False, help_text="Of file name and top label, for the search")
 
     objects = UploadManager()

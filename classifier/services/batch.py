@@ -14,7 +14,7 @@ from classifier.errors import ImageError, LabelError
 from classifier.services.labels import labels_from_list
 
 if TYPE_CHECKING:
-    from classifier.pictures.reading import Picture
+    from classifier.pictures.decoding import Picture
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 
@@ -36,10 +36,14 @@ class Accuracy:
     top1: int = 0
     top5: int = 0
     skipped: list[FileResult] = field(default_factory=list)
-    by_label: dict[str, Counter] = field(default_factory=dict)  # label -> what its pictures were taken for
+    by_label: dict[str, Counter[str]] = field(default_factory=dict)  # label -> what its pictures were taken for
 
     def add(self, label: str, answer: engine.Answer) -> None:
-        ranked = [prediction.label for prediction in answer.predictions[:5]]
+        """Classes that share their name count as one: their folders' pictures get the same answer."""
+        from classifier.engine.imagenet import imagenet_together
+
+        label = imagenet_together(label)
+        ranked = [imagenet_together(prediction.label) for prediction in answer.predictions[:5]]
         self.pictures += 1
         self.top1 += ranked[0] == label
         self.top5 += label in ranked
@@ -72,16 +76,15 @@ def files_classify(
             return error.strerror or str(error)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
-        path = next(files, None)
-        pending = path and reader.submit(read, path)
-        while path is not None:
-            picture, done = pending.result(), path
-            path = next(files, None)
-            pending = path and reader.submit(read, path)
+        begun = ((path, reader.submit(read, path)) for path in files)
+        pending = next(begun, None)
+        while pending is not None:
+            path, picture = pending[0], pending[1].result()
+            pending = next(begun, None)
             if isinstance(picture, str):
-                yield FileResult(done, None, picture)
+                yield FileResult(path, None, picture)
             else:
-                yield FileResult(done, loaded.classify(picture.image, head, top))
+                yield FileResult(path, loaded.classify(picture.image, head, top))
 
 
 def folders_label(folders: Sequence[Path]) -> dict[Path, str]:
@@ -95,14 +98,14 @@ def folders_label(folders: Sequence[Path]) -> dict[Path, str]:
     for entry in imagenet()["classes"]:
         for key in (entry["name"], entry["label"], entry["synset"], str(entry["index"])):
             known[key.casefold()] = entry["label"]
-    found = {folder: known.get(folder.name.replace("_", " ").casefold()) for folder in folders}
-    unknown = [folder.name for folder, label in found.items() if label is None]
+    keys = {folder: folder.name.replace("_", " ").casefold() for folder in folders}
+    unknown = [folder.name for folder, key in keys.items() if key not in known]
     if unknown:
         raise LabelError(
             f"{len(unknown)} of {len(folders)} folders are not named after an ImageNet label, WordNet id or index: "
             f"{', '.join(unknown[:5])}. To use the folders' own names as labels add --folder-labels."
         )
-    return found
+    return {folder: known[key] for folder, key in keys.items()}
 
 
 def folders_evaluate(

@@ -16,6 +16,7 @@ from classifier.services import texts
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from classifier.engine import Engine
@@ -33,7 +34,7 @@ def owner_of_api_key(api_key_id: int) -> str:
     return f"api-key:{api_key_id}"
 
 
-def embedding_make(*, upload: Upload, weights_sha256: str, embedding: np.ndarray) -> Embedding:
+def embedding_make(*, upload: Upload, weights_sha256: str, embedding: NDArray[np.float32]) -> Embedding:
     """A record, not stored yet, of (D,) float32."""
     return Embedding(
         upload=upload,
@@ -44,7 +45,7 @@ def embedding_make(*, upload: Upload, weights_sha256: str, embedding: np.ndarray
     )
 
 
-def embedding_save(*, upload: Upload, weights_sha256: str, embedding: np.ndarray) -> None:
+def embedding_save(*, upload: Upload, weights_sha256: str, embedding: NDArray[np.float32]) -> None:
     """Keep where a model puts a picture; what the same weights said before is replaced."""
     Embedding.objects.bulk_create(
         [embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)],
@@ -54,13 +55,13 @@ def embedding_save(*, upload: Upload, weights_sha256: str, embedding: np.ndarray
     )
 
 
-def embedding_load(*, upload: Upload, weights_sha256: str) -> np.ndarray | None:
+def embedding_load(*, upload: Upload, weights_sha256: str) -> NDArray[np.float32] | None:
     """Where a model put the picture, (D,) float32, L2-normalised; None where it has not seen it."""
     row = Embedding.objects.filter(upload=upload, weights_sha256=weights_sha256).first()
     return None if row is None else embedding_unpack(row)
 
 
-def embedding_unpack(row: Embedding) -> np.ndarray:
+def embedding_unpack(row: Embedding) -> NDArray[np.float32]:
     """(D,) float32, L2-normalised: rounding to float16 moved the length a little."""
     import numpy as np
 

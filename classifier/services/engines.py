@@ -29,6 +29,7 @@ def engine_config() -> engine.Config:
         threads=settings.CLIP_THREADS,
         device=settings.CLIP_DEVICE,
         weights_url=settings.CLIP_WEIGHTS_URL,
+        activation=settings.CLIP_ACTIVATION,
     )
 
 
@@ -51,6 +52,7 @@ class Readiness:
 
     model: str
     database: str
+    precision: str = ""  # in which the model computes: "int8, 5 of 48 layers float16"
 
     @property
     def ok(self) -> bool:
@@ -59,9 +61,9 @@ class Readiness:
 
 def readiness() -> Readiness:
     """Ask the model (loading it where that has not happened) and the database."""
+    precision = ""
     try:
-        engine_get()
-        model = "ok"
+        model, precision = "ok", engine_get().info.arithmetic
     except ClassifierError as error:
         model = str(error)
     try:
@@ -71,4 +73,4 @@ def readiness() -> Readiness:
     except DatabaseError as error:
         logger.error("%s", line(event="database_unreachable", error=error))
         database = "The database does not answer."
-    return Readiness(model=model, database=database)
+    return Readiness(model=model, database=database, precision=precision)

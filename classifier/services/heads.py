@@ -104,9 +104,9 @@ def _head_load(loaded: Engine, label_set: LabelSet) -> Head:
             _cache.move_to_end(key)
             return _cache[key]
     row = LabelHead.objects.filter(label_set=label_set, weights_sha256=loaded.info.weights_sha256).first()
-    if row is None or row.state != LabelHead.State.READY or row.digest != label_set.digest:
+    if row is None or row.vectors is None or row.state != LabelHead.State.READY or row.digest != label_set.digest:
         raise LabelSetNotReady(_not_ready(label_set, row))
-    head = _head_unpack(label_set, bytes(row.vectors), loaded.info.dim)
+    head = _head_unpack(label_set, bytes(row.vectors))
     with _cache_lock:
         _cache[key] = head
         while len(_cache) > CACHED_HEADS:
@@ -120,14 +120,14 @@ def heads_forget() -> None:
         _cache.clear()
 
 
-def _head_unpack(label_set: LabelSet, vectors: bytes, dim: int) -> Head:
+def _head_unpack(label_set: LabelSet, vectors: bytes) -> Head:
     import numpy as np
 
     from classifier.engine import Head
 
-    weights = np.frombuffer(vectors, "<f2").reshape(-1, dim).astype(np.float32)  # (K, D)
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     labels = tuple(label_set.label_list)
+    weights = np.frombuffer(vectors, "<f2").reshape(len(labels), -1).astype(np.float32)  # (K, D)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     return Head(label_set.name, labels, weights, (None,) * len(labels))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from classifier.errors import LabelError, ModelUnavailable
 from classifier.logs import line
@@ -117,8 +117,7 @@ def heads_compute(loaded: Engine) -> None:
     """Compute every head that is missing or was left unfinished, unless another server is at it."""
     for pk in list(_unfinished(loaded).values_list("pk", flat=True)):
         label_set = LabelSet.objects.filter(pk=pk).first()
-        claim = label_set and heads.head_claim(loaded, label_set)
-        if claim:
+        if label_set is not None and (claim := heads.head_claim(loaded, label_set)):
             heads.head_compute(loaded, label_set, claim)
 
 
@@ -153,15 +152,16 @@ class Entry:
 
 
 def label_sets_list() -> list[Entry]:
-    """Every saved set with the state of its head for this server's model, in one query and without the labels."""
+    """Every saved set with the state of its head for this server's model, in two queries and without the labels."""
     try:
         loaded = engines.engine_get()
     except ModelUnavailable:
         loaded = None
     weights_sha256 = loaded.info.weights_sha256 if loaded else ""
-    rows = LabelHead.objects.filter(weights_sha256=weights_sha256).defer("vectors")
-    sets = LabelSet.objects.defer("labels", "templates").prefetch_related(Prefetch("heads", rows, to_attr="current"))
-    return [_entry(label_set, loaded) for label_set in sets]
+    sets = list(LabelSet.objects.defer("labels", "templates"))
+    rows = LabelHead.objects.filter(weights_sha256=weights_sha256, label_set__in=sets).defer("vectors")
+    by_set = {row.label_set_id: row for row in rows} if sets else {}
+    return [_entry(label_set, by_set.get(label_set.pk), loaded) for label_set in sets]
 
 
 def label_set_entry(label_set: LabelSet) -> Entry:
@@ -169,11 +169,10 @@ def label_set_entry(label_set: LabelSet) -> Entry:
     return next(entry for entry in label_sets_list() if entry.label_set.pk == label_set.pk)
 
 
-def _entry(label_set: LabelSet, loaded: Engine | None) -> Entry:
+def _entry(label_set: LabelSet, row: LabelHead | None, loaded: Engine | None) -> Entry:
     if loaded is not None and loaded.info.standin:
         return Entry(label_set, "unsupported")
-    row = next((row for row in label_set.current if row.digest == label_set.digest), None)
-    if row is None:
+    if row is None or row.digest != label_set.digest:
         return Entry(label_set, "waiting")
     return Entry(label_set, row.state, row.done, row.total, row.reason)
 

@@ -16,6 +16,7 @@ from classifier.errors import ClassifierError
 from classifier.logs import note
 from classifier.models import Classification, Prediction, Upload, UploadQuerySet
 from classifier.services.embeddings import embedding_save
+from classifier.services.fit import fits_well
 from classifier.words import words_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _repeat(
         "label_set": run.label_set,
         "top_label": top.label if top else "",
         "top_score": top.score if top else None,
+        "fits": fits_well(model=run.model, score=top.score, similarity=top.similarity) if top else None,
         "words": words_of(upload.name, top.label if top else ""),
     }
     if uploads.update(**found):
@@ -99,7 +101,7 @@ def run_finish(*, run: Classification, outcome: Outcome) -> None:
         upload=run.upload_id,
         model=run.model,
         precision=run.precision,
-        decode_ms=1000 * run.seconds_decode,
+        decode_ms=1000 * (run.seconds_decode or 0),
         predict_ms=1000 * outcome.seconds,
     )
     answer = outcome.answer

@@ -64,8 +64,8 @@ def uploads_by_words(*, words: str, owner: str | None, count: int = 24, with_run
 
 
 def _hits(found: list[tuple[UUID, float]], with_runs: bool, sha256: str = "") -> list[Hit]:
-    uploads = Upload.objects.with_latest() if with_runs else Upload.objects.all()
-    uploads = uploads.in_bulk([key for key, _ in found])
+    stored = Upload.objects.with_latest() if with_runs else Upload.objects.all()
+    uploads = stored.in_bulk([key for key, _ in found])
     return [
         Hit(uploads[key], similarity, duplicate=uploads[key].sha256 == sha256)
         for key, similarity in found

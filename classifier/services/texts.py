@@ -24,6 +24,7 @@ from classifier.services.labels import prompt
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from classifier.engine import Engine, Head
 
@@ -37,16 +38,16 @@ class PromptCache:
     def __init__(self, limit: int) -> None:
         self.limit, self.held = limit, 0  # bytes
         self._lock = threading.Lock()
-        self._rows: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, str], NDArray[np.float32]] = OrderedDict()
 
-    def get(self, weights_sha256: str, text: str) -> np.ndarray | None:
+    def get(self, weights_sha256: str, text: str) -> NDArray[np.float32] | None:
         with self._lock:
             row = self._rows.get((weights_sha256, text))
             if row is not None:
                 self._rows.move_to_end((weights_sha256, text))
             return row
 
-    def put(self, weights_sha256: str, text: str, row: np.ndarray) -> None:
+    def put(self, weights_sha256: str, text: str, row: NDArray[np.float32]) -> None:
         with self._lock:
             old = self._rows.pop((weights_sha256, text), None)
             self.held -= 0 if old is None else _size(text, old)
@@ -143,7 +144,7 @@ def text_require(loaded: Engine) -> None:
         )
 
 
-def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | None = None) -> np.ndarray:
+def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | None = None) -> NDArray[np.float32]:
     """(T, D) float32, L2-normalised, computed in the slot that the caller holds, or in one of its own.
 
     Raises `TextUnsupported`, `LabelError` for a text that is too long, and `Busy`.
@@ -152,8 +153,9 @@ def texts_embed(loaded: Engine, texts: Sequence[str], compute: admission.Slot | 
 
     text_require(loaded)
     weights_sha256 = loaded.info.weights_sha256
-    rows = {text: cache.get(weights_sha256, text) for text in texts}
-    missing = [text for text, row in rows.items() if row is None]
+    known = {text: cache.get(weights_sha256, text) for text in texts}
+    rows = {text: row for text, row in known.items() if row is not None}
+    missing = [text for text, row in known.items() if row is None]
     if missing:
         # The slot first: whoever decodes holds one and waits for the room that the tower takes.
         with nullcontext(compute) if compute else admission.slot() as run, idle.use(loaded):
@@ -211,5 +213,5 @@ def head_build(
     return Head(name, tuple(labels), np.concatenate(rows), (None,) * len(labels))
 
 
-def _size(text: str, row: np.ndarray) -> int:
+def _size(text: str, row: NDArray[np.float32]) -> int:
     return row.nbytes + len(text) + 200  # and about that for the containers

@@ -28,7 +28,7 @@ from classifier.services.runs import attempt, predict, run_finish, run_start
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from classifier.pictures import reading
+    from classifier.pictures.decoding import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class _Decoded:
     seconds: float
 
 
-def _picture_open(file: BinaryIO) -> AbstractContextManager[reading.Picture]:
+def _picture_open(file: BinaryIO) -> AbstractContextManager[Picture]:
     from classifier.pictures import reading
 
     limits = {"max_bytes": int(settings.MAX_UPLOAD_MB * 1e6), "max_pixels": int(settings.MAX_MEGAPIXELS * 1e6)}
@@ -184,6 +184,7 @@ def _decode(loaded: engine.Engine, file: BinaryIO) -> _Decoded:
     with _picture_open(file) as picture:
         seen, jpeg = loaded.seen(picture.image), reading.picture_to_jpeg(picture.image)
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # Every binary file has the readinto that BinaryIO does not name.
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     seconds = time.perf_counter() - started
     return _Decoded(seen, jpeg, picture.format, picture.width, picture.height, digest, seconds)

@@ -15,8 +15,12 @@ from pathlib import Path
 #        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers)
 SHAPES = {
     "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
+    "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
+    "ViT-L/14": (768, 224, 24, 1024, 14, 77, 49408, 768, 12, 12),
     "tiny": (64, 64, 2, 128, 16, 77, 49408, 64, 1, 2),
     "tiny-resnet": (64, 64, (1, 1, 1, 1), 64, None, 77, 49408, 64, 1, 2),
+    "narrow-resnet-80": (64, 64, (1, 1, 1, 1), 80, None, 77, 49408, 64, 1, 2),
+    "narrow-resnet-96": (64, 64, (1, 1, 1, 1), 96, None, 77, 49408, 64, 1, 2),
 }
 
 
@@ -37,21 +41,24 @@ def scratch() -> Path:
 
 
 @functools.cache
-def checkpoint(shape: str = "tiny", outliers: bool = False) -> Path:
+def checkpoint(shape: str = "tiny", outliers: str = "", gain: float = 40.0, seed: int = 0) -> Path:
     """The path of a checkpoint of that shape, made once per run."""
-    path = scratch() / f"{shape.replace('/', '-')}{'-outliers' if outliers else ''}.pt"
-    checkpoint_write(shape, path, outliers)
+    name = "-".join(
+        [shape.replace("/", "-"), *([outliers, f"{gain:g}"] if outliers else []), *([str(seed)] if seed else [])]
+    )
+    path = scratch() / f"{name}.pt"
+    checkpoint_write(shape, path, outliers, gain, seed)
     return path
 
 
-def checkpoint_write(shape: str, path: Path, outliers: bool = False) -> None:
+def checkpoint_write(shape: str, path: Path, outliers: str = "", gain: float = 40.0, seed: int = 0) -> None:
     import torch
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = clip_model_module().CLIP(*SHAPES[shape]).eval()
     model.logit_scale.data.fill_(4.6052)  # the trained models end at exp(4.6052) = 100
     if outliers:
-        add_outliers(model)
+        add_outliers(model, outliers, gain=gain)
     archive_write(model, SHAPES[shape][1], path)
 
 
@@ -73,15 +80,33 @@ def archive_write(model, size: int, path: Path) -> None:
     script.save(str(path))
 
 
-def add_outliers(model, channels: int = 6, gain: float = 40.0) -> None:
-    """Give a few residual channels the very large activations that trained transformers have."""
+OUTLIERS = ("norm", "hidden", "residual")
+
+
+def add_outliers(model, kind: str, channels: int = 6, gain: float = 40.0) -> None:
+    """Give the image tower outliers as trained transformers have them, of one kind.
+
+    norm      a few channels that both LayerNorms of a block let through large (inputs of qkv and fc);
+    hidden    a few neurons of the perceptron that answer large (inputs of proj, where no scale can be moved away);
+    residual  a few channels of the residual stream that the class token's embedding makes huge ("massive activations").
+    """
     import torch
 
-    for block in list(model.visual.transformer.resblocks)[1:]:
-        picked = torch.randperm(block.ln_1.weight.numel())[:channels]
-        block.ln_1.weight.data[picked] *= gain
-        block.ln_2.weight.data[picked] *= gain
-        block.mlp.c_proj.bias.data[picked] += gain / 10
+    visual = model.visual
+    for block in list(visual.transformer.resblocks)[1:]:
+        if kind == "norm":
+            picked = torch.randperm(block.ln_1.weight.numel())[:channels]
+            block.ln_1.weight.data[picked] *= gain
+            block.ln_2.weight.data[picked] *= gain
+            block.mlp.c_proj.bias.data[picked] += gain / 10
+        elif kind == "hidden":
+            picked = torch.randperm(block.mlp.c_fc.weight.shape[0])[:channels]
+            block.mlp.c_fc.weight.data[picked] *= gain / 4
+            block.mlp.c_fc.bias.data[picked] += gain / 4
+    if kind == "residual":
+        picked = torch.randperm(visual.class_embedding.numel())[:channels]
+        visual.class_embedding.data[picked] += gain * visual.class_embedding.data.std()
+        visual.ln_pre.weight.data[picked] *= gain / 4
 
 
 def reference(path: Path):

@@ -6,9 +6,11 @@ import numpy as np
 from PIL import ImageColor
 
 from classifier.engine import Answer, Engine, Head, ModelInfo
+from classifier.engine.occlusion import Occlusion, windows
 
 COLOURS = {name: np.array(ImageColor.getrgb(name)) for name in ("red", "green", "blue", "yellow", "black", "white")}
 MODEL = ModelInfo("colours", "fp32", "c0105" + "0" * 59, dim=4, input_resolution=8, standin=False, manifest={})
+GRID = 7  # of its heat maps
 
 
 def place(rgb) -> np.ndarray:
@@ -45,6 +47,17 @@ class ColourEngine(Engine):
         head = head or self.imagenet
         cosines = head.weights @ embedding
         return self.rank(100 * cosines, cosines, head, top)
+
+    def occlude(self, picture):
+        """Covers with grey, by the same windows as CLIP."""
+        covered = windows(GRID).reshape(-1, GRID, GRID)
+        edges = np.arange(picture.width) * GRID // picture.width, np.arange(picture.height) * GRID // picture.height
+        pixels = np.asarray(picture.convert("RGB"))
+        rows = [pixels] + [np.where(each[edges[1]][:, edges[0]][:, :, None], 127, pixels) for each in covered]
+        return Occlusion(GRID, self.embed_images(rows))
+
+    def occlusion_logits(self, occlusion, head):
+        return 100 * occlusion.responses @ head.weights.T
 
     def embed_texts(self, texts):
         self.texts_seen += texts

@@ -1,5 +1,6 @@
 """What is wrong at start is said before it happens, with what to do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,8 +50,11 @@ class ModelChecksTests(ChecksTests):
     def test_a_file_that_was_converted_may_be_gone(self):
         gone = str(self.folder / "gone.pt")
         self.assertEqual(self.ids(checks.model_name_check, CLIP_MODEL=gone), ["classifier.E002"])
-        (self.folder / "model" / "local-gone").mkdir(parents=True)
-        self.assertEqual(self.ids(checks.model_name_check, CLIP_MODEL=gone), [])
+        manifest = self.folder / "model" / "local-gone" / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        for named, expected in ((gone, []), ("/elsewhere/gone.pt", ["classifier.E002"])):
+            manifest.write_text(json.dumps({"source": {"named": named, "sha256": "0" * 64}}))
+            self.assertEqual(self.ids(checks.model_name_check, CLIP_MODEL=gone), expected)
 
     def test_an_unknown_model_gets_the_nearest_name(self):
         [(_, message, hint)] = self.found(checks.model_name_check, CLIP_MODEL="vit-b/32")
@@ -62,6 +66,7 @@ class ModelChecksTests(ChecksTests):
     def test_unknown_precision_and_address_are_errors(self):
         wrong = {"CLIP_PRECISION": "int4", "CLIP_WEIGHTS_URL": "ftp://x"}
         self.assertEqual(self.ids(checks.model_options_check, **wrong), ["classifier.E003", "classifier.E004"])
+        self.assertEqual(self.ids(checks.model_options_check, CLIP_ACTIVATION="gelu"), ["classifier.E005"])
         for precision in ["auto", "fp32", "fp16", "int8"]:
             self.assertEqual(self.ids(checks.model_options_check, CLIP_PRECISION=precision), [])
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from django import forms
 
+from classifier.engine.imagenet import imagenet_together
 from classifier.web.label_forms import LabelsForm
 
 
@@ -31,7 +32,7 @@ class FeedbackForm(forms.Form):
 
     def clean_label(self) -> str:
         typed = " ".join(self.cleaned_data["label"].split())
-        known = {label.casefold(): label for label in self.labels}
+        known = {label.casefold(): label for label in [*self.labels, *map(imagenet_together, self.labels)]}
         if not typed or typed.casefold() in known:
             return known.get(typed.casefold(), "")
         near = [known[key] for key in difflib.get_close_matches(typed.casefold(), known, n=3, cutoff=0.6)]

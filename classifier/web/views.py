@@ -13,11 +13,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.utils.http import http_date, parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from classifier.engine.imagenet import imagenet, imagenet_labels
+from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
 from classifier.http.owners import may_change, owner_key, upload_to_change
 from classifier.http.problems import problem_response
@@ -32,6 +31,7 @@ from classifier.services.runs import RUN_SECONDS
 from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_pages import label_sets_shown, result_context
+from classifier.web.why import why_context
 
 RECENT = 6  # pictures on the home page
 EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
@@ -144,6 +144,7 @@ def upload_page(
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
     context |= result_context(upload=upload, owner=owner_key(request), changeable=changeable, form=relabel_form)
+    context |= why_context(request, upload, seen)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
         response["Refresh"] = str(RELOAD_SECONDS)
@@ -157,22 +158,6 @@ def run_state(run: Classification | None) -> str:
     if run.status == Classification.Status.RUNNING and run.created < timezone.now() - timedelta(seconds=RUN_SECONDS):
         return "interrupted"
     return run.status
-
-
-@require_safe
-def upload_image(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """The stored picture. It never changes, so it may be cached for good."""
-    created = get_object_or_404(Upload.objects.values_list("created", flat=True), pk=upload_id)
-    etag = quote_etag(upload_id.hex)
-    if etag in parse_etags(request.headers.get("If-None-Match", "")):
-        response = HttpResponse(status=304)
-    else:
-        image = Upload.objects.values_list("image", flat=True).get(pk=upload_id)
-        response = HttpResponse(bytes(image), content_type="image/jpeg")
-    response["ETag"] = etag
-    response["Last-Modified"] = http_date(created.timestamp())
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
 
 
 @require_safe
@@ -201,12 +186,11 @@ def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     """Keep which label is right."""
     queryset = Upload.objects.with_latest().select_related("feedback")
     upload = upload_to_change(request, upload_id, queryset)
-    labels = imagenet_labels()
-    form = FeedbackForm(request.POST, labels=labels)
+    form = FeedbackForm(request.POST, labels=imagenet_labels())
     if not form.is_valid():
         return upload_page(request, upload, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     label = form.cleaned_data["label"]
-    uploads.feedback_create(upload=upload, label=label, index=labels.index(label) if label else None)
+    uploads.feedback_create(upload=upload, label=label, index=imagenet_index(label) if label else None)
     return redirect(f"{upload.get_absolute_url()}#feedback-title")
 
 
@@ -245,4 +229,5 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """The model is loaded and the database answers."""
     state = engines.readiness()
-    return JsonResponse({"model": state.model, "database": state.database}, status=200 if state.ok else 503)
+    answer = {"model": state.model, "database": state.database, "precision": state.precision}
+    return JsonResponse(answer, status=200 if state.ok else 503)

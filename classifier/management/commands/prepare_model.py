@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from safetensors import SafetensorError
 
 from classifier.engine import PRECISIONS, prepare
+from classifier.engine.tried import tried_lines
 from classifier.errors import DownloadError, ModelError
 from classifier.services.engines import engine_config
 
@@ -77,6 +78,8 @@ class Command(BaseCommand):
         finally:
             line.end()
         if manifest:
+            for tried in tried_lines(manifest):
+                self.stdout.write(tried)
             self.stdout.write(f"{manifest['model']} is ready ({manifest['precision']}).")
         else:
             self.stdout.write(f"The checkpoint of {config.model} is there.")

@@ -49,7 +49,7 @@ class ListTests(AdminTests):
         upload = upload_done("espresso", 0.873, name="IMG_1.jpg", created=datetime(2026, 3, 4, 5, 6, tzinfo=UTC))
         page = self.client.get(LIST)
         address = f"/uploads/{upload.pk}/"
-        self.assertContains(page, f'<a href="{address}"><img class="thumbnail" src="{address}image"')
+        self.assertContains(page, f'<a href="{address}"><img class="thumbnail" src="{address}thumbnail"')
         for text in ["espresso", "87.3 %", "ViT-B/32", "IMG_1.jpg", "2026-03-04 05:06", 'loading="lazy"']:
             self.assertContains(page, text)
 

@@ -6,12 +6,9 @@ import signal
 import socket
 import threading
 import time
-from unittest import TestCase, mock
 
 from classifier.models import Upload
 from classifier.tests.serving import ServerTestCase, photo
-from heroku_clip import worker
-from heroku_clip.worker import Incoming
 
 
 def answer_of(sock: socket.socket) -> bytes:
@@ -232,40 +229,3 @@ class KilledWorkerTests(ServerTestCase):
         for upload in Upload.objects.with_latest():  # those that were not answered say that they did not end
             self.assertIsNotNone(upload.latest)
             self.assertEqual(upload.latest.predictions.count(), 5 if upload.latest.status == "done" else 0)
-
-
-class IncomingTests(TestCase):
-    """How one request is collected."""
-
-    def incoming(self, head: bytes, max_body: int = 1000) -> Incoming:
-        incoming = Incoming(max_body)
-        incoming.feed(head)
-        return incoming
-
-    def test_it_waits_for_the_announced_length(self):
-        incoming = self.incoming(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n12345")
-        self.assertFalse(incoming.complete)
-        self.assertEqual(incoming.wanted, 5)
-        incoming.feed(b"67890")
-        self.assertTrue(incoming.complete)
-        self.assertTrue(b"".join(incoming.pieces()).endswith(b"\r\n\r\n1234567890"))
-
-    def test_it_does_not_wait_for_a_body_that_is_too_large(self):
-        incoming = self.incoming(b"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n")
-        self.assertTrue(incoming.complete)
-        self.assertTrue(incoming.withheld)
-
-    def test_large_bodies_wait_on_disk(self):
-        incoming = self.incoming(b"POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n", max_body=1_000_000)
-        self.assertGreaterEqual(incoming.rest.fileno(), 0)
-        incoming.close()
-
-    def test_it_gives_up_on_a_trickle_and_not_on_a_slow_telephone(self):
-        with mock.patch.object(worker.time, "monotonic", return_value=1000.0):
-            incoming = self.incoming(b"POST / HTTP/1.1\r\n", max_body=1_000_000)
-            self.assertEqual(incoming.deadline, 1000 + worker.HEAD_SECONDS)
-            incoming.feed(b"Content-Length: 500000\r\n\r\n")
-            self.assertAlmostEqual(incoming.deadline, 1000 + worker.BODY_SECONDS, delta=1)
-        incoming.feed(bytes(100_000))  # 4 kB/s for 25 s, as on a bad mobile network
-        self.assertGreater(incoming.deadline, 1000 + 25)
-        incoming.close()

@@ -15,8 +15,9 @@ from classifier.engine.checkpoint import checkpoint_open
 from classifier.engine.image_conversion import drawn_pixels
 from classifier.engine.image_tower import ImageTower, embed_with_openais_weights, image_tower_store
 from classifier.engine.probes import CALIBRATION, PROBES, pictures_draw
-from classifier.engine.quantise import int8_store
+from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.selfcheck import self_check
+from classifier.engine.stack import image_stack
 from classifier.engine.weights_file import WeightsFile, weights_write
 from classifier.tests import checkpoints
 
@@ -61,7 +62,6 @@ class KernelTests(SimpleTestCase):
 
     def test_without_fbgemm_it_falls_back_and_says_so(self):
         with (
-            mock.patch.object(linear, "has_native", return_value=False),
             mock.patch.object(linear, "has_fbgemm", return_value=False),
             mock.patch.object(linear, "bytes_multiply_exactly", return_value=False),
         ):
@@ -121,6 +121,11 @@ class WeightsFileTests(SimpleTestCase):
         self.assertTrue(torch.equal(view, tensor))
 
 
+def smoothed(state, shape):
+    calibration = calibrate(image_stack(state, shape, drawn_pixels(CALIBRATION, 64)))
+    return int8_store(state, shape, calibration.scales)
+
+
 class QuantisationTests(SimpleTestCase):
     @classmethod
     def setUpClass(cls):
@@ -139,17 +144,13 @@ class QuantisationTests(SimpleTestCase):
         return torch.cosine_similarity(ours, theirs)
 
     def test_moving_outliers_into_the_weights_brings_int8_nearer(self):
-        calibration = drawn_pixels(CALIBRATION, 64)
-        path = checkpoints.checkpoint("tiny", outliers=True)
+        path = checkpoints.checkpoint("tiny", outliers="norm")
         plain = self.cosines(path, lambda state, shape: image_tower_store(state, shape, "int8"))
-        smooth = self.cosines(path, lambda state, shape: int8_store(state, shape, calibration))
+        smooth = self.cosines(path, smoothed)
         self.assertLess((1 - smooth).mean().item(), 0.5 * (1 - plain).mean().item())
 
     def test_it_does_not_harm_where_there_are_no_outliers(self):
-        calibration = drawn_pixels(CALIBRATION, 64)
-        smooth = self.cosines(
-            checkpoints.checkpoint("tiny"), lambda state, shape: int8_store(state, shape, calibration)
-        )
+        smooth = self.cosines(checkpoints.checkpoint("tiny"), smoothed)
         self.assertGreater(smooth.min().item(), 0.9995)
 
     def test_calibration_and_probes_share_no_picture_and_stay_the_same(self):

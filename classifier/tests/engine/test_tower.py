@@ -93,7 +93,7 @@ class ParityTests(SimpleTestCase):
 
     def test_float_precisions_agree_with_openais_network(self):
         for precision in ("fp32", "fp16"):
-            for path in (checkpoints.checkpoint("tiny"), checkpoints.checkpoint("tiny", outliers=True)):
+            for path in (checkpoints.checkpoint("tiny"), checkpoints.checkpoint("tiny", outliers="norm")):
                 with self.subTest(precision=precision, path=path.name):
                     for error, _ in self.errors(path, precision, (1, 2, 5)):
                         self.assertLess(error, 1e-4)

@@ -19,15 +19,15 @@ class FixedEngine(Engine):
 
     info = ModelInfo("ViT-B/32", "fp32", "f" * 64, 4, 224, standin=False, manifest={})
 
-    def __init__(self, error: Exception | None = None, first="label 1", before=lambda: None) -> None:
-        self.error, self.first, self.before = error, first, before
+    def __init__(self, error: Exception | None = None, first="label 1", before=lambda: None, cosine=0.3) -> None:
+        self.error, self.first, self.before, self.cosine = error, first, before, cosine
 
     def classify(self, picture, head=None, top=5) -> Answer:
         self.before()
         if self.error:
             raise self.error
         labels = [self.first, *(f"label {n}" for n in range(2, 6))]
-        ranked = tuple(Ranked(n, label, n, 1 / 2**n, 0.3 - n / 100) for n, label in enumerate(labels, start=1))
+        ranked = tuple(Ranked(n, label, n, 1 / 2**n, self.cosine - n / 100) for n, label in enumerate(labels, start=1))
         return Answer(ranked, np.array([1, 0, 0, 0], dtype=np.float32))
 
 
@@ -40,8 +40,12 @@ def serve(first: str = "label 1", **options):
 
 
 def png(width: int = 64, height: int = 48) -> io.BytesIO:
+    return png_of(Image.new("RGB", (width, height), "teal"))
+
+
+def png_of(picture: Image.Image) -> io.BytesIO:
     stream = io.BytesIO()
-    Image.new("RGB", (width, height), "teal").save(stream, "PNG")
+    picture.save(stream, "PNG")
     stream.seek(0)
     return stream
 

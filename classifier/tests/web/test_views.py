@@ -249,6 +249,12 @@ class AboutTests(TestCase):
             page = self.client.get("/about/")
         self.assertContains(page, "passed. On 24 pictures the embeddings have a cosine of 0.9999")
 
+    def test_it_tells_how_many_layers_stayed_float16(self):
+        info = ModelInfo("ViT-B/32", "int8", "40d3", 512, 224, False, {}, float16_layers=5, layers=48)
+        with mock.patch.object(engines, "model_info", return_value=info):
+            page = self.client.get("/about/")
+        self.assertContains(page, "<dd>int8, 5 of 48 layers float16</dd>")
+
     @override_settings(CLIP_MODEL_DIR=Path("/nonexistent"))
     def test_it_says_when_there_is_no_model(self):
         self.assertContains(self.client.get("/about/"), "No model is loaded")
@@ -257,3 +263,19 @@ class AboutTests(TestCase):
         with override_settings(UPLOAD_RETENTION_DAYS=30):
             self.assertContains(self.client.get("/about/"), "deleted after 30 days")
         self.assertContains(self.client.get("/about/"), "kept until you delete them")
+
+
+class ReadyTests(TestCase):
+    def test_it_says_in_which_precision_the_model_computes(self):
+        info = ModelInfo("ViT-B/32", "int8", "40d3", 512, 224, False, {}, float16_layers=5, layers=48)
+        with mock.patch.object(engines, "engine_get", return_value=mock.Mock(info=info)):
+            answer = self.client.get("/readyz")
+        self.assertEqual(answer.status_code, 200)
+        self.assertEqual(answer.json(), {"model": "ok", "database": "ok", "precision": "int8, 5 of 48 layers float16"})
+
+    @override_settings(CLIP_MODEL_DIR=Path("/nonexistent"))
+    def test_it_says_what_is_missing(self):
+        answer = self.client.get("/readyz")
+        self.assertEqual(answer.status_code, 503)
+        self.assertIn("prepare_model", answer.json()["model"])
+        self.assertEqual(answer.json()["precision"], "")

@@ -1,0 +1,84 @@
+"""Attack a server that is started for it, and print what held.
+
+    script/attack [--foundation NAME] [--only TEXT]
+
+Ends with status 1 where something did not hold. Takes DATABASE_URL where it is set, and fills that database with
+made-up uploads; else a PostgreSQL of its own. CLIP_MODEL is the stand-in unless it is set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from ..load import database, photos
+from ..server import Server
+from . import application, server
+from .foundations import FOUNDATIONS
+
+ATTACKS = (*server.ATTACKS, *application.ATTACKS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/attack", description=__doc__.splitlines()[0])
+    parser.add_argument("--foundation", choices=FOUNDATIONS, default="procfile", help="the server underneath")
+    parser.add_argument("--only", default="", help="attacks with this in their name")
+    options = parser.parse_args()
+    lost = 0
+    with database() as url:
+        prepare(url)
+        for attack in ATTACKS:
+            if options.only in attack.name:
+                seen = attacked(attack, FOUNDATIONS[options.foundation], url)
+                lost += not seen.held
+                print(f"{attack.name:36} {'held' if seen.held else 'LOST':6} {seen.what}", flush=True)
+    return int(lost > 0)
+
+
+def environment(url: str) -> dict[str, str]:
+    return {
+        "SECRET_KEY": "attack-only",
+        "CLIP_MODEL": os.environ.get("CLIP_MODEL", "standin"),
+        "DATABASE_URL": url,
+        "RATE_LIMIT_PER_MINUTE": "0",
+    }
+
+
+def prepare(url: str) -> None:
+    """The database for the server, and for the attacks that look into it."""
+    os.environ.update(environment(url), DJANGO_SETTINGS_MODULE="heroku_clip.settings", LOG_LEVEL="ERROR")
+    import django
+
+    django.setup()
+    for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--no-input", "--verbosity", "0"]):
+        subprocess.run([sys.executable, "manage.py", *command], cwd=Server({}).root, check=True)
+
+
+def attacked(attack: server.Attack, foundation: type[Server], url: str) -> server.Seen:
+    """One attack on a fresh server."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections by itself, and never answers
+        own = environment(url) | attack.environment
+        if attack.run is server.silent_database:
+            own["DATABASE_URL"] = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        with foundation(own) as started:
+            started.wait("/healthz")
+            if attack.run is not server.silent_database:
+                warm(started)
+            return attack.run(started)
+
+
+def warm(started: Server) -> None:
+    """Wait until pictures are classified."""
+    for _ in range(100):
+        if started.client().upload(photos()["coffee.png"]).status in (302, 429):
+            return
+        time.sleep(0.2)
+    raise RuntimeError(f"No picture is classified:\n{started.log[-2000:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""manage.py prepare_model on checkpoints with outliers: how many layers stay float16, and where int8 is given up."""
+
+import json
+from unittest import mock
+
+import torch
+from django.test import override_settings
+from safetensors.torch import load_file
+
+from classifier.engine import load_engine
+from classifier.engine.artifact import float16_layers
+from classifier.engine.stack import layer_names
+from classifier.services.engines import engine_config
+from classifier.tests import checkpoints
+from classifier.tests.engine.test_prepare_model import PrepareTestCase
+from classifier.tests.engine.test_tower import photo_pixels
+
+
+class NormOutlierTests(PrepareTestCase):
+    """A few channels that LayerNorms let through large: the kind that ruins int8 alone."""
+
+    outliers = "norm"
+
+    def manifest(self):
+        return json.loads((self.directory / "manifest.json").read_text())
+
+    def test_int8_keeps_the_layers_in_float16_that_carry_the_loss(self):
+        printed = self.prepare()
+        self.assertRegex(printed, r"int8: cosine 0\.\d+ on average, 0\.\d+ at least .*; refused, the average is below")
+        self.assertRegex(printed, r"int8, \d of 8 layers float16 \(\d\.\d MB more.*; taken\n")
+        self.assertIn("is ready (int8)", printed)
+        self.assert_answers("int8")
+
+        plain, mixed = self.manifest()["tried"]
+        self.assertFalse(plain["taken"])
+        self.assertEqual(set(map(len, plain["float16"].values())), {0})
+        self.assertTrue(mixed["taken"])
+        for kernel, finding in mixed["findings"].items():
+            self.assertTrue(finding["passed"] and finding["calibration"]["passed"], finding)
+            self.assertIn(len(mixed["float16"][kernel]), range(1, 8))
+        losses = list(mixed["losses"].values())
+        self.assertGreater(max(losses[:2]), 3 * sum(losses[4:]) / 4)  # and why: in the order of gain per byte
+
+    def test_the_file_holds_them_in_float16_and_the_server_computes_with_them(self):
+        self.prepare()
+        kept = min(self.manifest()["tried"][-1]["float16"].values(), key=len)
+        self.assertTrue(kept)
+        tensors = load_file(self.directory / "image-int8.safetensors")
+        for name in layer_names(2):
+            self.assertEqual(f"{name}.scale" in tensors, name not in kept, name)
+            self.assertEqual(tensors[f"{name}.weight"].dtype, torch.float16 if name in kept else torch.int8)
+        engine = load_engine(engine_config())
+        self.assertRegex(engine.info.arithmetic, r"^int8, \d of 8 layers float16$")
+        with torch.inference_mode():
+            pixels = photo_pixels(64)
+            theirs = checkpoints.reference(self.path).encode_image(pixels)
+            least = torch.cosine_similarity(engine.tower(pixels), theirs).min().item()
+        self.assertGreater(least, 0.99)  # all int8 comes to 0.97 on photos
+
+    def test_beyond_the_budget_it_falls_back_to_fp16(self):
+        with mock.patch("classifier.engine.image_conversion.BUDGET", 10_000):
+            printed = self.prepare()
+        self.assertRegex(printed, r"int8: .*; refused.*\nint8.*; refused.*\nfp16: .*; taken\n")
+        self.assert_answers("fp16")
+        self.assertEqual([entry["taken"] for entry in self.manifest()["tried"]], [False, False, True])
+
+    def test_int8_can_be_demanded_all_the_same(self):
+        with (
+            override_settings(CLIP_PRECISION="int8"),
+            mock.patch("classifier.engine.image_conversion.BUDGET", 10_000),
+            self.assertLogs("classifier.engine", "WARNING") as logs,
+        ):
+            self.prepare()
+            self.assert_answers("int8")
+        self.assertIn("did not pass its self-check", logs.output[0])
+
+    def test_a_machine_without_the_kernel_that_was_judged_takes_the_cautious_choice(self):
+        kept = {"onednn-int8": ["blocks.1.qkv"], "fbgemm-int8": ["blocks.1.qkv", "blocks.0.fc"]}
+        manifest = {"tried": [{"float16": kept}]}
+        self.assertEqual(float16_layers(manifest, "onednn-int8"), ["blocks.1.qkv"])
+        self.assertEqual(float16_layers(manifest, "another"), ["blocks.1.qkv", "blocks.0.fc"])
+
+
+class HiddenOutlierTests(PrepareTestCase):
+    """Neurons that answer large, before proj, where no scale can be moved away."""
+
+    outliers, gain = "hidden", 100.0
+
+    def test_it_is_proj_that_is_kept(self):
+        self.assertRegex(self.prepare(), r"int8, 1 of 8 layers float16 .*; taken\n")
+        mixed = json.loads((self.directory / "manifest.json").read_text())["tried"][-1]
+        self.assertEqual({tuple(names) for names in mixed["float16"].values()}, {("blocks.1.proj",)})
+        self.assert_answers("int8")
+
+
+class ResidualOutlierTests(PrepareTestCase):
+    """Huge channels of the class token: a scale of its own and smoothing are enough."""
+
+    outliers, gain = "residual", 100.0
+
+    def test_no_layer_has_to_be_kept(self):
+        self.assertRegex(self.prepare(), r"^int8: cosine (0\.999\d+|1\.0+) on average.*; taken\n")
+        (only,) = json.loads((self.directory / "manifest.json").read_text())["tried"]
+        self.assertEqual(set(map(len, only["float16"].values())), {0})
+        self.assert_answers("int8")
