@@ -12,14 +12,20 @@ from gunicorn.arbiter import Arbiter
 
 from heroku_clip.worker import BufferingWorker, Logger
 
-bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
+
+def env(name: str, default: str) -> str:
+    """A variable of the environment; an empty one counts as unset, as in settings.py."""
+    return os.environ.get(name, "").strip() or default
+
+
+bind = f"0.0.0.0:{env('PORT', '8000')}"
 # One process holds one model; threads share it. Heroku sets WEB_CONCURRENCY to 2 on 512 MB, which is a guess made for
 # applications without a model, so it counts only where a person set it. No preload: a fork after torch's threads
 # have started hangs.
-workers = int(os.environ.get("WEB_CONCURRENCY", "1")) if "WEB_CONCURRENCY_SET_BY" not in os.environ else 1
+workers = 1 if env("WEB_CONCURRENCY_SET_BY", "") else int(env("WEB_CONCURRENCY", "1"))
 worker_class = BufferingWorker
 # More than CLIP_SLOTS and CLIP_QUEUE together, so that pages are served while pictures wait.
-threads = int(os.environ.get("WEB_THREADS", "24"))
+threads = int(env("WEB_THREADS", "24"))
 worker_connections = 512  # clients that are sending, waiting, reading or keeping a connection open
 timeout = 60  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 25  # seconds; Heroku kills 30 s after SIGTERM
@@ -28,6 +34,10 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a heartbea
 control_socket_disable = True  # nobody uses it
 logger_class = Logger
 accesslog = None
+secure_scheme_headers = {}  # who is believed about X-Forwarded-Proto is Django's to decide: see TRUSTED_PROXIES
+
+# Seconds after which a statement is given up and the visitor told to come back; commands wait for ever.
+os.environ["DATABASE_SECONDS"] = env("DATABASE_SECONDS", "10")
 
 # torch's threads, where it has several, would spin while they wait for each other, on the cores that decode pictures.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,7 +11,12 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError as error:
         raise SystemExit("Django is not installed here: run script/setup, then .venv/bin/python manage.py") from error
-    execute_from_command_line(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:  # says what to do; a traceback adds nothing
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -115,6 +115,16 @@ def database_check(**_options: Any) -> list[CheckMessage]:
     return [Warning(message, hint=hint, id="classifier.W003")]
 
 
+@register()
+def proxy_check(**_options: Any) -> list[CheckMessage]:
+    """Whoever sends visitors to HTTPS must hear that they came by it."""
+    if not settings.SECURE_SSL_REDIRECT or settings.TRUSTED_PROXIES or settings.SECURE_PROXY_SSL_HEADER:
+        return []
+    message = "SECURE_SSL_REDIRECT is on and TRUSTED_PROXIES is 0: every page would redirect to itself."
+    hint = "Set TRUSTED_PROXIES to the number of proxies in front, which end TLS and send X-Forwarded-Proto"
+    return [Error(message, hint=hint, id="classifier.E005")]
+
+
 @register(deploy=True)
 def static_files_check(**_options: Any) -> list[CheckMessage]:
     """Pages name static files by what collectstatic wrote down, and fail without."""

@@ -7,12 +7,15 @@ from pathlib import Path
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 
 from classifier.logs import explained
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load_dotenv(BASE_DIR / ".env")  # written by script/server; real environment variables win
+# Written by script/server. Real environment variables win; an empty one counts as unset, here and everywhere.
+for name, value in dotenv_values(BASE_DIR / ".env").items():
+    if value and not os.environ.get(name, "").strip():
+        os.environ[name] = value
 
 
 def env_flag(name: str, default: bool) -> bool:
@@ -48,13 +51,13 @@ def env_list(name: str, default: list[str]) -> list[str]:
 # --- Where this runs ---------------------------------------------------------------------------------------------
 
 # Heroku sets DYNO at run time; the build sets neither, and SOURCE_VERSION only.
-ON_HEROKU = "DYNO" in os.environ
+ON_HEROKU = bool(os.environ.get("DYNO", "").strip())
 DEBUG = env_flag("DEBUG", default=False)
-SECRET_KEY = os.environ.get("SECRET_KEY", "")
+SECRET_KEY = os.environ.get("SECRET_KEY", "").strip()
 if not SECRET_KEY:
     if DEBUG:
         SECRET_KEY = "insecure-key-for-development-only"
-    elif "SOURCE_VERSION" in os.environ and not ON_HEROKU:
+    elif os.environ.get("SOURCE_VERSION", "").strip() and not ON_HEROKU:
         SECRET_KEY = "used-while-heroku-builds-only"  # collectstatic signs nothing; config vars may not be set yet
     else:
         raise ImproperlyConfigured(
@@ -117,8 +120,9 @@ TEMPLATES = [
 
 # --- Database ----------------------------------------------------------------------------------------------------
 
+SQLITE = f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
 # SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL.
-DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "").strip() or SQLITE)}
 # Heroku's smallest plan allows 20 connections, a dyno runs more threads than that, and most of them wait for pixels and
 # not for the database: so the threads share a few connections. Two dynos with 8 leave 4 for the release and for staff.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
@@ -126,6 +130,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["POOL"] = {
         "size": int(env_number("DATABASE_CONNECTIONS", 8, minimum=1, maximum=100)),
         "timeout": 5,  # seconds to wait for a free connection before the visitor is told to try again
+        # for the answer to a statement; 0 waits for ever, as commands do. gunicorn.conf.py has the server's default.
+        "seconds": env_number("DATABASE_SECONDS", 0, minimum=0, maximum=3600),
     }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes; IMMEDIATE takes the write lock at BEGIN, where waiting is possible.
@@ -211,9 +217,9 @@ STORAGES = {
 
 # --- Security ----------------------------------------------------------------------------------------------------
 
-# Heroku's router ends TLS and says so in this header; it overwrites whatever a client sent.
-# https://devcenter.heroku.com/articles/http-routing#heroku-headers
-if ON_HEROKU:
+# A proxy ends TLS and says so in this header; it is believed as X-Forwarded-For is. Heroku's router overwrites what a
+# client sent, and so must any other: https://devcenter.heroku.com/articles/http-routing#heroku-headers
+if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env_flag("SECURE_SSL_REDIRECT", default=ON_HEROKU)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, without TLS
@@ -222,6 +228,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "classifier.web.errors.csrf_failure"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

@@ -13,12 +13,14 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from gunicorn import glogging
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.message import Request
@@ -37,7 +39,13 @@ class BufferingWorker(Worker):
     """Collects requests in the main loop, answers them in threads, and sends from the main loop."""
 
     def load_wsgi(self) -> None:
-        super().load_wsgi()
+        from django.core.exceptions import ImproperlyConfigured
+
+        try:
+            super().load_wsgi()
+        except ImproperlyConfigured as error:  # says what to do; a traceback adds nothing
+            self.log.critical("%s", error)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
         from django.conf import settings
 
         self.max_body = settings.MAX_BODY_BYTES

@@ -12,12 +12,13 @@ from django.utils import timezone
 from classifier.admin.bounds import BoundedPaginator, count_bounded
 from classifier.errors import Busy, ClassifierError, ModelUnavailable
 from classifier.http.exports import records_csv
+from classifier.http.paging import in_batches
 from classifier.models import Upload
 from classifier.services import uploads
 from classifier.services.heads import choice_of_run
 
 CLASSIFY_SECONDS = 20  # after which no further one is begun: Heroku's router gives up at 30
-CSV_CHUNK = 200  # uploads fetched at a time
+CSV_BATCH = 200  # uploads fetched at a time
 CLASSIFY_LIMIT = 500  # uploads in one go
 REASONS_SHOWN = 5  # of failures
 DELETE_LIMIT = 1000  # uploads at a time
@@ -69,7 +70,7 @@ def delete_selected(
 def export_csv(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]) -> StreamingHttpResponse:
     """Newest runs, predictions and feedback, a line at a time however many were selected."""
     uploads = queryset.select_related("latest", "feedback").prefetch_related("latest__predictions")
-    lines = records_csv(uploads.iterator(chunk_size=CSV_CHUNK), request)
+    lines = records_csv(in_batches(uploads, CSV_BATCH), request)
     name = f"uploads-{timezone.now():%Y%m%d-%H%M}.csv"
     return StreamingHttpResponse(
         lines, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'}

@@ -6,10 +6,12 @@ the same however far down it is.
 
 import base64
 import binascii
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Q
 from django.utils.http import urlencode
 
@@ -63,6 +65,16 @@ def page_of(uploads: UploadQuerySet, *, before: str = "", after: str = "", size:
     rows = list((older_than(uploads, *place) if place else uploads.order_by("-created", "-id"))[: size + 1])
     newer = bool(place and rows) and newer_than(uploads, rows[0].created, rows[0].id).exists()
     return _page(rows[:size], newer=newer, older=len(rows) > size, query=query)
+
+
+def in_batches(uploads: UploadQuerySet, size: int) -> Iterator[Upload]:
+    """All of them, newest first, read so many at a time; in between no database connection is held."""
+    rows = list(uploads.order_by("-created", "-id")[:size])
+    while rows:
+        if not connection.in_atomic_block:  # nobody's transaction hangs on it
+            connection.close()
+        yield from rows
+        rows = list(older_than(uploads, rows[-1].created, rows[-1].id)[:size]) if len(rows) == size else []
 
 
 def _page(uploads: list[Upload], *, newer: bool, older: bool, query: dict[str, str]) -> Page:

@@ -33,6 +33,14 @@ class ChecksTests(SimpleTestCase):
         return [identifier for identifier, _, _ in self.found(check, **changed)]
 
 
+class ProxyCheckTests(ChecksTests):
+    def test_a_redirect_to_https_needs_a_proxy_that_is_believed(self):
+        for proxies, expected in ((0, ["classifier.E005"]), (1, [])):
+            with self.subTest(proxies=proxies):
+                changed = {"SECURE_SSL_REDIRECT": True, "TRUSTED_PROXIES": proxies, "SECURE_PROXY_SSL_HEADER": None}
+                self.assertEqual(self.ids(checks.proxy_check, **changed), expected)
+
+
 class ModelChecksTests(ChecksTests):
     def test_the_standin_is_an_error_in_production_only(self):
         for on_heroku, debug, expected in [(True, False, ["classifier.E001"]), (True, True, []), (False, False, [])]:

@@ -12,13 +12,13 @@ from django.views.decorators.http import require_POST, require_safe
 
 from classifier.http.exports import records_csv, records_json
 from classifier.http.owners import owner_key
-from classifier.http.paging import page_of
+from classifier.http.paging import in_batches, page_of
 from classifier.models import Upload
 from classifier.services import uploads
 
 PAGE_SIZE = 24  # pictures on a page of the history
 MOST_TICKED = 500  # pictures deleted at once
-CHUNK = 200  # uploads read at a time by an export
+BATCH = 200  # uploads read at a time by an export
 
 
 @require_safe
@@ -65,7 +65,7 @@ def uuids(texts: list[str]) -> Iterator[UUID]:
 def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
     """All of the visitor's own uploads, sent while they are read."""
     mine = Upload.objects.of_owner(owner_key(request)).with_latest().select_related("feedback")
-    lines = {"json": records_json, "csv": records_csv}[format](mine.iterator(CHUNK), request)
+    lines = {"json": records_json, "csv": records_csv}[format](in_batches(mine, BATCH), request)
     content_type = {"json": "application/json", "csv": "text/csv; charset=utf-8"}[format]
     response = StreamingHttpResponse(lines, content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="pictures.{format}"'

@@ -4,7 +4,9 @@ Heroku's smallest plan allows 20 connections for all dynos together, and each dy
 Django's own pool needs psycopg 3. Here a thread takes a connection when it asks the database something and gives it
 back at the end of the request (or earlier: `connection.close()`), and waits for a while where all are taken.
 
-A connection that the server has closed meanwhile is noticed before it is given out.
+A connection that the server has closed meanwhile is noticed before it is given out, and a server that takes connections
+and never answers is given up: psycopg2 itself would wait for ever.
+https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import select
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg2
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection
+from psycopg2.extensions import POLL_OK, POLL_READ, TRANSACTION_STATUS_IDLE, connection, set_wait_callback
 
+CONNECTION_OK = 0  # libpq's status
+CONNECT_SECONDS = 4  # for a new connection, or a sign of life of an old one, where statements have a limit
 IDLE_SECONDS = 60  # after which a connection that nobody needed is closed
 TRUST_SECONDS = 5  # after which a connection is asked whether the server is still there
 
@@ -39,10 +44,11 @@ class ConnectionPool:
             raise psycopg2.OperationalError(f"all {self._size} connections were in use for {self.timeout:g} seconds")
         try:
             wanted = repr(sorted(parameters.items(), key=str))
-            while idle := self._idle_pop(wanted):
+            if idle := self._idle_pop(wanted):
                 if _alive(*idle):
                     return idle[0]
                 idle[0].close()
+                self.close_idle()  # the others fare no better, and to ask each takes its time
             made = connect(parameters)
             made.pool_parameters = wanted
             return made
@@ -83,22 +89,47 @@ class ConnectionPool:
 
 def _alive(conn: connection, since: float) -> bool:
     """Whether the server is still there. Nothing is on its way on an idle connection but the news of its end."""
-    if conn.closed or select.select([conn], [], [], 0)[0]:
+    if conn.closed or _ready(conn, select.POLLIN, 0):
         return False
     if time.monotonic() - since > TRUST_SECONDS:
+        conn.seconds = CONNECT_SECONDS
         with suppress(psycopg2.Error):
             conn.autocommit = True
             with conn.cursor() as cursor:
                 cursor.execute("SELECT 1")
+            conn.seconds = 0
             return True
         return False
     return True
+
+
+def _ready(conn: connection, event: int, seconds: float) -> bool:
+    """Whether the connection can be read or written, as `event` says, within so many seconds."""
+    poller = select.poll()  # select() takes no descriptor over 1,023
+    poller.register(conn.fileno(), event)
+    return bool(poller.poll(1000 * seconds))
+
+
+def waiting(seconds: float) -> Callable[[PooledConnection], None]:
+    """How psycopg2 is to wait: so many seconds for a statement, CONNECT_SECONDS for a connection."""
+
+    def wait(conn: PooledConnection) -> None:
+        limit = (conn.seconds or seconds) if conn.info.status == CONNECTION_OK else CONNECT_SECONDS
+        end = time.monotonic() + limit
+        while (state := conn.poll()) != POLL_OK:
+            event = select.POLLIN if state == POLL_READ else select.POLLOUT
+            if not _ready(conn, event, max(0, end - time.monotonic())):
+                # psycopg2 then closes the connection.
+                raise psycopg2.OperationalError(f"the database did not answer within {limit:g} seconds")
+
+    return wait
 
 
 class PooledConnection(connection):
     """psycopg2's connection, which takes no attributes unless it is subclassed."""
 
     pool_parameters = ""
+    seconds = 0  # for the next statement, where it is not what `waiting` was told
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -117,7 +148,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.alias == NO_DB_ALIAS:  # creating and dropping databases
             return super().get_new_connection(conn_params)
         self.isolation_level = base.IsolationLevel.READ_COMMITTED
-        return self.shared.take(super().get_new_connection, {**conn_params, "connection_factory": PooledConnection})
+        return self.shared.take(self.connect_limited, {**conn_params, "connection_factory": PooledConnection})
+
+    def connect_limited(self, conn_params: dict) -> connection:
+        """A new connection, whose statements end in the time that they have: by themselves, or else by us."""
+        seconds = self.settings_dict["POOL"]["seconds"]
+        if not seconds:
+            return super().get_new_connection(conn_params)
+        set_wait_callback(waiting(seconds))
+        conn = super().get_new_connection(conn_params)
+        conn.autocommit = True
+        with conn.cursor() as cursor:
+            cursor.execute("SET statement_timeout = %s", [int(900 * seconds)])  # milliseconds
+        return conn
 
     def _close(self) -> None:
         if isinstance(self.connection, PooledConnection):

@@ -1,6 +1,7 @@
 """What a client may take of the server, and what becomes of an answer that nobody reads yet."""
 
 import asyncio
+import socket
 import time
 from http import HTTPStatus
 from unittest import IsolatedAsyncioTestCase, TestCase
@@ -8,6 +9,7 @@ from unittest import IsolatedAsyncioTestCase, TestCase
 from classifier.addresses import believed_address, network_of
 from classifier.benchmark.attack import server as attacks
 from classifier.benchmark.attack.wire import answer_until_closed, attackers, head
+from classifier.benchmark.server import Server
 from classifier.tests.serving import ServerTestCase
 from heroku_clip import limits
 from heroku_clip.connection import PIECE_BYTES, Reply
@@ -70,6 +72,25 @@ class RefusalTests(ServerTestCase):
 
     def test_a_refused_body_of_any_size_leaves_a_kept_connection_whole(self):
         seen = attacks.refusals(self.server)
+        self.assertTrue(seen.held, seen.what)
+
+
+class SilentDatabaseTests(ServerTestCase):
+    """One that takes connections, and never answers."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.silent = socket.create_server(("127.0.0.1", 0))
+        cls.addClassCleanup(cls.silent.close)
+        super().setUpClass()
+
+    @classmethod
+    def serve(cls, **environment: str) -> Server:
+        address = f"postgres://nobody@127.0.0.1:{cls.silent.getsockname()[1]}/nothing"
+        return super().serve(ready=False, DATABASE_URL=address)
+
+    def test_it_is_said_within_seconds_and_stops_nobody(self):
+        seen = attacks.silent_database(self.server)
         self.assertTrue(seen.held, seen.what)
 
 

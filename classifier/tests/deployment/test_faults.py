@@ -6,6 +6,7 @@ import http.server
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import psycopg2
 from django.db import connection
 
 from classifier.benchmark.load import upload_many
-from classifier.benchmark.server import ROOT, Server, postgres_start
+from classifier.benchmark.server import ROOT, Server, postgres_start, processes
 from classifier.engine import download
 from classifier.errors import DownloadError
 from classifier.models import Upload
@@ -85,9 +86,9 @@ class DatabaseAwayTests(TestCase):
     @classmethod
     def setUpClass(cls):
         collect_static()
-        folder = tempfile.mkdtemp(prefix="faults-")
-        cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
-        cls.database = postgres_start(folder)
+        cls.folder = tempfile.mkdtemp(prefix="faults-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.database = postgres_start(cls.folder)
         cls.addClassCleanup(cls.database.cleanup)
         cls.url = cls.database.get_uri()
         manage("migrate", "--verbosity", "0", DATABASE_URL=cls.url)
@@ -142,6 +143,28 @@ class DatabaseAwayTests(TestCase):
 
     def uploads(self):
         return upload_many(self.server, [photo()], clients=4, seconds=14)
+
+    def test_a_database_that_is_there_and_says_nothing_is_given_up(self):
+        """Its processes are stopped, with connections open and new ones taken by the kernel."""
+        client = self.server.client()
+        self.assertEqual(client.upload(photo()).status, 302)
+        for pid in self.database_processes():
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for path, seconds in (("/readyz", 15), ("/history/", 25), ("/readyz", 25)):
+                answer = client.get(path)
+                self.assertEqual(answer.status, 503, path)
+                self.assertLess(answer.seconds, seconds)
+            self.assertLess(self.server.get("/healthz").seconds, 2)
+        finally:
+            for pid in self.database_processes():
+                os.kill(pid, signal.SIGCONT)
+        self.server.wait("/readyz", 200, timeout=10)
+        self.assertEqual(client.get("/history/").status, 200)
+
+    def database_processes(self) -> list[int]:
+        (file,) = Path(self.folder).rglob("postmaster.pid")
+        return processes(int(file.read_text().split()[0]))
 
 
 class ModelTests(ServerTestCase):

@@ -3,10 +3,12 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from unittest import skipUnless
+from contextlib import suppress
+from unittest import mock, skipUnless
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test import TransactionTestCase
+from psycopg2.extensions import set_wait_callback
 
 from heroku_clip.postgres.base import ConnectionPool, DatabaseWrapper
 
@@ -85,3 +87,43 @@ class ConnectionPoolTests(TransactionTestCase):
             list(pool.map(self.ask, range(6)))
         self.pool.close_idle()
         self.assertEqual(sessions(), 1)
+
+
+@skipUnless(connection.vendor == "postgresql", "SQLite has no server to wait for")
+class TimeoutTests(TransactionTestCase):
+    def setUp(self):
+        connection.close()
+        connection.shared.close_idle()
+        self.addCleanup(set_wait_callback, None)
+        for clean in (connection.shared.close_idle, connection.close):
+            self.addCleanup(clean)
+        limited = mock.patch.dict(connection.settings_dict, POOL={**connection.settings_dict["POOL"], "seconds": 1})
+        limited.start()
+        self.addCleanup(limited.stop)
+
+    def ask(self, statement: str) -> object:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0]
+
+    def test_a_statement_that_takes_too_long_ends_in_the_database_too(self):
+        with self.assertRaisesMessage(OperationalError, "statement timeout"):
+            self.ask("SELECT pg_sleep(20)")
+        running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)%' AND state = 'active'"
+        self.assertEqual(self.ask(running), 0)
+
+    def test_a_server_that_does_not_say_so_is_given_up(self):
+        self.ask("SELECT set_config('statement_timeout', '0', false)")
+        with self.assertRaisesMessage(OperationalError, "did not answer within 1 seconds"):
+            self.ask("SELECT pg_sleep(20)")
+        connection.close()
+        self.assertEqual(self.ask("SELECT 1"), 1)
+
+    def test_the_limit_outlives_a_transaction_that_is_undone(self):
+        with suppress(ZeroDivisionError), transaction.atomic():
+            self.ask("SELECT 1")
+            raise ZeroDivisionError
+        self.assertEqual(self.ask("SHOW statement_timeout"), "900ms")
+
+    def test_a_large_answer_comes_whole(self):
+        self.assertEqual(len(self.ask("SELECT repeat('x', 5000000)")), 5_000_000)

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from django.db import connection
 from django.http import QueryDict
-from django.test import TestCase
+from django.test import TestCase, TransactionTestCase, skipUnlessDBFeature
 
-from classifier.http.paging import Page, page_of
+from classifier.http.paging import Page, in_batches, page_of
 from classifier.models import Upload
 from classifier.tests.test_models import make_upload
 
@@ -58,3 +59,23 @@ class PagingTests(TestCase):
     def test_nonsense_is_the_first_page(self):
         for query in ("before=nonsense", "before=%00", "after=bm9uc2Vuc2Ug", "before=é"):
             self.assertEqual(self.page(query), self.page())
+
+
+class BatchTests(TestCase):
+    def test_every_upload_comes_once_whatever_the_size_of_a_batch(self):
+        for number in range(9):
+            make_upload(name=f"{number}", created=START + timedelta(minutes=number // 2))
+        for size in (1, 2, 3, 9, 10):
+            self.assertEqual(list(in_batches(Upload.objects.all(), size)), list(Upload.objects.all()))
+        self.assertEqual(list(in_batches(Upload.objects.none(), 3)), [])
+
+
+@skipUnlessDBFeature("test_db_allows_multiple_connections")
+class ConnectionTests(TransactionTestCase):
+    def test_no_connection_is_held_while_a_client_reads(self):
+        for number in range(5):
+            make_upload(name=f"{number}")
+        reading = in_batches(Upload.objects.all(), 2)
+        for _ in range(5):
+            next(reading)
+            self.assertIsNone(connection.connection)

@@ -34,10 +34,40 @@ class ErrorPageTests(SimpleTestCase):
             page = self.get(headers={"host": "evil.example"})
         self.assertContains(page, "That request made no sense", status_code=400)
 
-    def test_a_form_from_elsewhere(self):
-        with self.assertLogs("django.security.csrf", "WARNING"):
-            page = Client(enforce_csrf_checks=True).post("/history/delete")
+    def test_a_form_without_a_token(self):
+        page = self.refused("/history/delete")
         self.assertContains(page, "The page was too old", status_code=403)
+        self.assertNotContains(page, "CSRF_TRUSTED_ORIGINS", status_code=403)
+
+    def refused(self, path: str = "/admin/login/", logged: str = "event=csrf_refused", **headers):
+        """What a form is answered that Django refuses; its refusal is in the log."""
+        with self.assertLogs("classifier.web.errors", "WARNING") as logs:
+            page = Client(enforce_csrf_checks=True).post(path, headers=headers)
+        self.assertIn(logged, logs.output[0])
+        return page
+
+    def test_behind_a_proxy_that_nobody_believes_the_setting_is_named(self):
+        hint = "this server takes itself for http://testserver. A proxy in front ends TLS: set TRUSTED_PROXIES=1"
+        page = self.refused(logged=hint, origin="https://testserver", x_forwarded_proto="https")
+        self.assertContains(page, hint, status_code=403)
+
+    def test_a_proxy_that_is_believed_and_says_nothing_is_told_to(self):
+        with override_settings(TRUSTED_PROXIES=1):
+            page = self.refused(origin="https://testserver")
+        self.assertContains(page, "Let the proxy in front send X-Forwarded-Proto", status_code=403)
+
+    def test_an_origin_of_another_name_is_named(self):
+        page = self.refused(logged="origin=https://other.example", origin="https://other.example")
+        self.assertContains(page, "set CSRF_TRUSTED_ORIGINS=https://other.example", status_code=403)
+
+    def test_visitors_are_told_no_settings(self):
+        page = self.refused("/history/delete", origin="https://other.example")
+        self.assertContains(page, "The address is not trusted", status_code=403)
+        self.assertNotContains(page, "CSRF_TRUSTED_ORIGINS", status_code=403)
+
+    def test_a_script_reads_a_refused_form_as_a_problem(self):
+        page = self.refused("/history/delete", origin="https://other.example", accept="application/json")
+        self.assertEqual((page.status_code, page.json()["type"].rpartition("#")[2]), (403, "csrf"))
 
     def test_a_database_that_is_away_makes_the_page_try_again(self):
         page = self.failing(OperationalError("gone"))
