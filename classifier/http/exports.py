@@ -49,7 +49,7 @@ def records_csv(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str
     writer = csv.writer(_Echo())
     yield writer.writerow(CSV_COLUMNS)
     for upload in uploads:
-        yield writer.writerow(_cell(value) for value in _csv_row(upload, request))
+        yield writer.writerow(cell_safe(value) for value in _csv_row(upload, request))
 
 
 def _csv_row(upload: Upload, request: HttpRequest) -> list:
@@ -76,7 +76,7 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
     ]
 
 
-def _cell(value: object) -> object:
+def cell_safe(value: object) -> object:
     """Text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
     return f"'{value}" if isinstance(value, str) and value.lstrip(" \xa0").startswith(FORMULA_SIGNS) else value
 

@@ -62,6 +62,7 @@ class Opened:
     name: str
     turn: Image.Transpose | None
     extra: int  # bytes of memory that its container asks for: coefficients, or the file itself
+    shorter: int = 0  # pixels that suffice for the shorter side, of a picture of any size; 0: see EXACT_PIXELS
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,6 +86,8 @@ class Opened:
             least = max((d for d in (2, 4, 8) if min(size) >= d * SHORT_SIDE), default=2)
         if self.name != "JPEG":
             return least
+        if self.shorter:
+            least = max((d for d in (2, 4, 8) if min(size) >= d * self.shorter), default=least)
         # Coefficients that are held meanwhile may leave too little room for the picture itself.
         return next((d for d in (1, 2, 4, 8) if d >= least and self.memory(d) <= DECODE_MEMORY), least)
 
@@ -104,12 +107,12 @@ class Opened:
         )
 
 
-def open_bare(file: BinaryIO, name: str) -> Opened:
+def open_bare(file: BinaryIO, name: str, shorter: int = 0) -> Opened:
     """Read the header. Raises what Pillow raises, `containers.Damaged`, or an `ImageError`."""
     bare = containers.bare(name, file)
     image = READERS[name](bare.stream)
     exif = bare.exif or (image.info.get("exif", b"") if name == "AVIF" else b"")
-    return Opened(image, name, UPRIGHT.get(containers.orientation(exif)), bare.extra)
+    return Opened(image, name, UPRIGHT.get(containers.orientation(exif)), bare.extra, shorter)
 
 
 def upright_rgb(opened: Opened) -> Image.Image:

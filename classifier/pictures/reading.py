@@ -30,13 +30,15 @@ ADVICE = "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
 
 
 @contextmanager
-def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Iterator[Picture]:
+def picture_open(file: BinaryIO, *, max_bytes: int, max_pixels: int, shorter: int = 0) -> Iterator[Picture]:
     """The picture in `file`, of an animation the first frame; at the end of the block it is gone, and its memory, too.
+
+    A JPEG may come smaller than it is, by 2, 4 or 8, where its shorter side keeps `shorter` pixels.
 
     Raises an `ImageError` that says what was wrong, and `Busy` where no memory came free in time: see `ROOM`.
     """
     with ExitStack() as held:
-        picture = _read(file, max_bytes, max_pixels, held)
+        picture = _read(file, max_bytes, max_pixels, held, shorter)
         held.callback(picture.image.close)
         yield picture
 
@@ -47,7 +49,7 @@ def picture_read(file: BinaryIO, *, max_bytes: int, max_pixels: int) -> Picture:
         return _read(file, max_bytes, max_pixels, held)
 
 
-def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack) -> Picture:
+def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack, shorter: int = 0) -> Picture:
     _size_check(file, max_bytes)
     file.seek(0)
     name = _format_name(file.read(containers.PREFIX))
@@ -57,7 +59,7 @@ def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack) -> P
             picture = Picture(*sandbox.read(file, name, max_pixels))
     else:
         with explained(name):
-            opened = pixels.open_bare(file, name)
+            opened = pixels.open_bare(file, name, shorter)
             pixels_check(opened, max_pixels)
             keep = held.enter_context(ROOM.take(opened.memory(opened.divisor)))
             picture = decoded(opened)

@@ -29,6 +29,7 @@ from classifier.services.labels import CUSTOM, IMAGENET
 
 if TYPE_CHECKING:
     from classifier.engine import Engine, Head
+    from classifier.engine.checkpoint import Progress
     from classifier.models import Classification
 
 logger = logging.getLogger(__name__)
@@ -190,3 +191,16 @@ def head_compute(loaded: Engine, label_set: LabelSet, claim: str) -> None:
         mine.update(state=LabelHead.State.READY, vectors=vectors, done=done, total=done, claim="")
     seconds = time.perf_counter() - started
     logger.info("%s", line(event="label_set_ready", label_set=label_set.name, ms=1000 * seconds))
+
+
+def head_at_once(loaded: Engine, choice: Choice, progress: Progress | None = None) -> Head | None:
+    """As `head_obtain`, for commands, which wait for nobody: a saved set's head that is not there is computed now."""
+    if choice.name == IMAGENET:
+        return None
+    texts.text_require(loaded)
+    if choice.saved_set is None:
+        return loaded.build_head(choice.name, choice.labels, choice.templates, progress)
+    try:
+        return _head_load(loaded, choice.saved_set)
+    except LabelSetNotReady:
+        return loaded.build_head(choice.name, choice.saved_set.label_list, choice.saved_set.template_list, progress)

@@ -1,64 +1,96 @@
-"""Classify files and folders; nothing is stored."""
+"""Classify files and folders, into a file that an interrupted run continues, or into the history."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from classifier.errors import ClassifierError
-from classifier.services import batch, engines
-from classifier.services.labels import labels_from_text, templates_from_text
+from classifier.engine import Engine, Head
+from classifier.management import bulk as shared
+from classifier.management.results import FORMATS, Format, Run, format_of, output_continue
+from classifier.services import bulk, engines, heads, storing
 
 
 class Command(BaseCommand):
-    help = "Classify pictures: files, and every picture in folders. Nothing is stored."
+    help = (
+        "Classify pictures: files, and every picture in folders, by what is in a file and not by its ending. "
+        "Exit status: 0 all, 1 some failed, 2 nothing was done."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("path", nargs="+", type=Path)
-        parser.add_argument("--json", action="store_true", help="one JSON object a line")
-        parser.add_argument("--top", type=int, default=5, help="labels per picture (5)")
-        parser.add_argument("--labels", help="labels to choose from, separated by commas, instead of ImageNet's 1000")
-        parser.add_argument("--template", default="This is a photo of {}.", help="the prompt around each of --labels")
+        shared.paths_add(parser)
+        shared.labels_add(parser)
+        parser.add_argument("--top", type=shared.positive, default=5, help="labels per picture (5)")
+        parser.add_argument("--format", choices=FORMATS, help="table; with --output as its ending says, or jsonl")
+        parser.add_argument("--json", action="store_const", const="jsonl", dest="format", help="--format jsonl")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="write here; go on with what is there")
+        parser.add_argument("--store", metavar="OWNER", help="keep them in the history, of an API key or any name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        failed = total = 0
-        try:
-            loaded, head = engines.engine_get(), None
-            if options["labels"]:
-                labels = labels_from_text(options["labels"])
-                head = loaded.build_head("custom", labels, templates_from_text(options["template"]))
-            files = batch.files_find(options["path"])
-            limits = {"max_pixels": int(settings.MAX_MEGAPIXELS * 1e6), "top": options["top"]}
-            for result in batch.files_classify(files, loaded=loaded, head=head, **limits):
-                total += 1
-                failed += result.answer is None
-                self.stdout.write(as_json(result, loaded.info.model) if options["json"] else as_text(result))
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
+        finder = shared.finder_make(options)
+        with shared.beginning() as steps:
+            loaded, choice = engines.engine_get(), shared.choice_of_options(options)
+            head = heads.head_at_once(loaded, choice, steps)
         if loaded.info.standin:
             self.stderr.write(f"Classified by the {loaded.info.model}.")
-        if total == 0:
-            raise CommandError("No pictures there.")
-        if failed:
-            raise CommandError(f"{failed} of {total} files could not be classified.")
+        top = min(options["top"], len((head or loaded.imagenet).labels))
+        form = FORMATS[options["format"] or (format_of(options["output"]) if options["output"] else "table")](
+            run_of(loaded, choice, head, top)
+        )
+        store = storing.Store(loaded, choice, options["store"]) if options["store"] else None
+        watch = shared.Watch(finder, "classified", self.stderr)
+        with self.output(options["output"], form) as (write, done):
+            results = bulk.pictures_classify(
+                watch.left(lambda name: form.key(name) in done),
+                loaded=loaded,
+                head=head,
+                top=top,
+                keep=store.keep if store else None,
+            )
+            with contextlib.closing(results):
+                for result in watch.over(results):
+                    if store and result.value:
+                        store.add(result)
+                    write(form.entry(result.source.name, result.value, result.error))
+        watch.end()
+
+    @contextlib.contextmanager
+    def output(self, path: Path | None, form: Format) -> Iterator[tuple[Callable[[str], object], set[str]]]:
+        """A function that writes, and the keys of what is written already."""
+        if path is None:
+            out = getattr(self.stdout, "_out", self.stdout)
+            with shared.closed_pipe_quiet():
+                if form.ending == ".csv":
+                    out.write(form.head())
+                yield lambda text: flushed(out, text), set()
+                out.flush()
+            return
+        try:
+            done = output_continue(path, form) if path.exists() else set()
+            with path.open("a", encoding="utf-8" if done else form.encoding) as file:
+                if not file.tell():
+                    file.write(form.head())
+                yield lambda text: flushed(file, text), done
+        except ValueError as error:
+            raise shared.nothing_done(
+                f"{path} holds something else, or was written with another model, labels or --top: name another file."
+            ) from error
+        except OSError as error:
+            raise shared.nothing_done(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def as_text(result: batch.FileResult) -> str:
-    if result.answer is None:
-        return f"{result.path}\n        {result.error}"
-    lines = [f"  {100 * found.score:5.1f} %  {found.label}" for found in result.answer.predictions]
-    return "\n".join([str(result.path), *lines])
+def flushed(file: TextIO, text: str) -> None:
+    """Entries leave at once: who reads them sees them, and a killed run has lost none that it had finished."""
+    file.write(text)
+    file.flush()
 
 
-def as_json(result: batch.FileResult, model: str) -> str:
-    if result.answer is None:
-        return json.dumps({"path": str(result.path), "error": result.error})
-    predictions = [
-        {"rank": p.rank, "label": p.label, "index": p.index, "score": p.score, "similarity": p.similarity}
-        for p in result.answer.predictions
-    ]
-    return json.dumps({"path": str(result.path), "model": model, "predictions": predictions})
+def run_of(loaded: Engine, choice: heads.Choice, head: Head | None, top: int) -> Run:
+    info = loaded.info
+    labels = head.labels if head else ()
+    digest = shared.digest_of(info.weights_sha256, info.precision, labels, choice.templates, top)
+    return Run(info.model, info.precision, choice.name, digest, top)

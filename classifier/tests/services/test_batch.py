@@ -1,7 +1,6 @@
 """The commands that classify files and folders from the disk."""
 
 import io
-import json
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -34,46 +33,6 @@ class FolderCase(SimpleTestCase):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 24), colour).save(path)
         return path
-
-
-class ClassifyTests(FolderCase):
-    def test_it_names_files_and_what_folders_hold(self):
-        alone, inside = self.paint("alone.png", "red"), self.paint("folder/deep/inside.jpg", "blue")
-        (self.folder / "folder/notes.txt").write_text("no picture")
-        lines = call("classify", str(alone), str(self.folder / "folder")).splitlines()
-        self.assertEqual([lines[0], lines[3]], [str(alone), str(inside)])
-        self.assertIn("red thing", lines[1])
-        self.assertIn("blue thing", lines[4])
-
-    def test_it_writes_json_lines(self):
-        record = json.loads(call("classify", str(self.paint("a.png", "red")), "--json", "--top=1"))
-        self.assertEqual([p["label"] for p in record["predictions"]], ["red thing"])
-        self.assertEqual(record["model"], "colours")
-
-    def test_it_ranks_other_labels(self):
-        text = call("classify", str(self.paint("a.png", "green")), "--labels=a blue one, a green one")
-        self.assertLess(text.index("a green one"), text.index("a blue one"))
-
-    def test_a_file_that_is_no_picture_is_told_and_the_rest_goes_on(self):
-        bad, missing = self.folder / "bad.png", self.folder / "missing.png"
-        bad.write_bytes(b"nothing")
-        out = io.StringIO()
-        with serve(ColourEngine()), self.assertRaisesMessage(CommandError, "2 of 3 files could not be classified."):
-            call_command("classify", str(bad), str(missing), str(self.paint("good.png", "red")), stdout=out)
-        self.assertIn("not a picture we can read", out.getvalue())
-        self.assertIn("No such file", out.getvalue())
-        self.assertIn("red thing", out.getvalue())
-
-    def test_an_empty_folder_is_an_error(self):
-        with self.assertRaisesMessage(CommandError, "No pictures there."):
-            call("classify", str(self.folder))
-
-    def test_the_standin_knows_a_real_photo_and_says_what_it_is(self):
-        out, err = io.StringIO(), io.StringIO()
-        with self.settings(CLIP_MODEL="standin"):
-            call_command("classify", str(PHOTOS / "coffee.png"), stdout=out, stderr=err)
-        self.assertIn("espresso", out.getvalue().splitlines()[1])
-        self.assertIn("stand-in: EfficientNet-Lite0, not CLIP", err.getvalue())
 
 
 class EvaluateTests(FolderCase):

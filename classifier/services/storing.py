@@ -1,0 +1,88 @@
+"""Pictures from the disk into the history: stored and classified as an upload is, once for each owner and file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
+
+from django.db import transaction
+
+from classifier.models import ApiKey, Classification, Upload
+from classifier.services.finding import name_escaped
+from classifier.services.keys import token_hash, upload_secret
+from classifier.services.runs import Outcome, run_finish, run_start
+
+if TYPE_CHECKING:
+    from classifier.engine import Answer, Engine
+    from classifier.pictures.reading import Picture
+    from classifier.services.bulk import Result
+    from classifier.services.heads import Choice
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the history keeps of a file."""
+
+    format: str
+    width: int  # pixels, upright
+    height: int
+    sha256: str
+    jpeg: bytes
+
+
+class Store:
+    """The history of one owner: the API key of that name where there is one, else the name itself, which staff see."""
+
+    def __init__(self, loaded: Engine, choice: Choice, owner: str) -> None:
+        self.loaded, self.choice = loaded, choice
+        self.api_key = ApiKey.objects.filter(name=owner).first()
+        self.owner = "" if self.api_key else owner[: Upload._meta.get_field("owner").max_length]
+
+    def keep(self, picture: Picture, file: BinaryIO) -> Kept:
+        from classifier.pictures import reading
+
+        jpeg = reading.picture_to_jpeg(picture.image)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return Kept(picture.format, picture.width, picture.height, digest, jpeg)
+
+    def add(self, result: Result[Answer]) -> Classification | None:
+        """Store a result with its picture; None where this owner has it already, of this model and these labels."""
+        from classifier.pictures import reading
+
+        kept: Kept = result.kept
+        name = reading.name_clean(name_escaped(os.path.basename(result.source.name)))
+        with transaction.atomic():
+            mine = Upload.objects.filter(owner=self.owner, api_key=self.api_key, sha256=kept.sha256, name=name)
+            upload = mine.first() or self._upload(kept, name)
+            if self._says(upload.latest, result.value):
+                return None
+            run = run_start(upload=upload, loaded=self.loaded, choice=self.choice, seconds_decode=result.read)
+            run_finish(run=run, outcome=Outcome(result.value, "", result.compute))
+        return run
+
+    def _says(self, run: Classification | None, answer: Answer) -> bool:
+        """Whether a run found the same labels with the same model: there is nothing new to keep."""
+        if run is None or run.status != Classification.Status.DONE or run.label_set != self.choice.name:
+            return False
+        labels = [prediction.label for prediction in run.predictions.all()]
+        same_model = run.weights_sha256 == self.loaded.info.weights_sha256
+        return same_model and labels == [prediction.label for prediction in answer.predictions]
+
+    def _upload(self, kept: Kept, name: str) -> Upload:
+        upload_id = uuid4()
+        return Upload.objects.create(
+            id=upload_id,
+            owner=self.owner,
+            api_key=self.api_key,
+            secret_hash=token_hash(upload_secret(upload_id)),
+            name=name,
+            format=kept.format,
+            width=kept.width,
+            height=kept.height,
+            sha256=kept.sha256,
+            image=kept.jpeg,
+        )
