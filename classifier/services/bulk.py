@@ -21,20 +21,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypedDict, TypeVar, Unpack
 
 from classifier.engine import Answer
 from classifier.errors import Busy, ImageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from classifier.engine import Engine, Head
-    from classifier.pictures.reading import Picture
+    from classifier.pictures.decoding import Picture
 
 T = TypeVar("T")
-Keep = Callable[["Picture", BinaryIO], Any]
+Keep = Callable[["Picture", BinaryIO], object]
 
 BATCH, BATCH_GPU = 8, 128  # pictures; on a CPU more gain nothing
 AHEAD = 3  # batches in hand per lane: a batch of large pictures holds the others' results back for a while
@@ -69,7 +70,7 @@ class Result(Generic[T]):
     source: Source
     value: T | None = None
     error: str = ""
-    kept: Any = None  # what `keep` made of the whole picture
+    kept: object = None  # what `keep` made of the whole picture
     read: float = 0.0  # seconds of processor time, as is `compute`: its share of the batch's
     compute: float = 0.0
 
@@ -88,7 +89,7 @@ class Tally:
     read: float = 0.0
     compute: float = 0.0
 
-    def add(self, result: Result[Any]) -> None:
+    def add(self, result: Result[T]) -> None:
         self.done += result.value is not None
         self.failed += bool(result.error)
         self.passed_over += result.passed_over
@@ -104,14 +105,25 @@ class Limits:
     max_pixels: int = MAX_PIXELS
 
 
+class Options(TypedDict, total=False):
+    """What `sources_run` may be told besides."""
+
+    limits: Limits
+    keep: Keep | None
+    batch: int
+    lanes: int
+
+
 def pictures_classify(
-    sources: Iterable[Source], *, loaded: Engine, head: Head | None = None, top: int = 5, **options: Any
+    sources: Iterable[Source], *, loaded: Engine, head: Head | None = None, top: int = 5, **options: Unpack[Options]
 ) -> Iterator[Result[Answer]]:
     """Rank the labels of `head` (ImageNet's where None) for each; `options` are those of `sources_run`."""
     return sources_run(sources, loaded=loaded, compute=partial(answers, loaded, head, top), **options)
 
 
-def pictures_embed(sources: Iterable[Source], *, loaded: Engine, **options: Any) -> Iterator[Result[np.ndarray]]:
+def pictures_embed(
+    sources: Iterable[Source], *, loaded: Engine, **options: Unpack[Options]
+) -> Iterator[Result[NDArray[np.float32]]]:
     """Where the model puts each: (D,) float32, L2-normalised. Raises `TextUnsupported` for the stand-in."""
     return sources_run(sources, loaded=loaded, compute=loaded.embed_images, **options)
 
@@ -142,7 +154,7 @@ def sources_run(
     sources: Iterable[Source],
     *,
     loaded: Engine,
-    compute: Callable[[Sequence[Image]], Sequence[T] | np.ndarray],
+    compute: Callable[[Sequence[Image]], Iterable[T]],
     limits: Limits | None = None,
     keep: Keep | None = None,
     batch: int | None = None,
@@ -183,22 +195,30 @@ def batch_size(loaded: Engine) -> int:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _Batch(Generic[T]):
     """One batch in one lane."""
 
     loaded: Engine
-    compute: Callable[[Sequence[Image]], Any]
+    compute: Callable[[Sequence[Image]], Iterable[T]]
     limits: Limits
     keep: Keep | None
 
-    def __call__(self, sources: Sequence[Source]) -> list[Result[Any]]:
+    def __call__(self, sources: Sequence[Source]) -> list[Result[T]]:
         found = [self.timed_read(source) for source in sources]
         seen = [result.value for result in found if result.value is not None]
         started = time.thread_time()
         values = iter(self.compute(seen) if seen else ())
         share = (time.thread_time() - started) / max(1, len(seen))
         return [
-            result if result.value is None else replace(result, value=next(values), compute=share) for result in found
+            Result(
+                result.source,
+                None if result.value is None else next(values),
+                result.error,
+                result.kept,
+                result.read,
+                0.0 if result.value is None else share,
+            )
+            for result in found
         ]
 
     def timed_read(self, source: Source) -> Result[Image]:

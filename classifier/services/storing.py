@@ -17,7 +17,7 @@ from classifier.services.runs import Outcome, run_finish, run_start
 
 if TYPE_CHECKING:
     from classifier.engine import Answer, Engine
-    from classifier.pictures.reading import Picture
+    from classifier.pictures.decoding import Picture
     from classifier.services.bulk import Result
     from classifier.services.heads import Choice
 
@@ -53,15 +53,16 @@ class Store:
         """Store a result with its picture; None where this owner has it already, of this model and these labels."""
         from classifier.pictures import reading
 
-        kept: Kept = result.kept
+        kept, answer = result.kept, result.value
+        assert isinstance(kept, Kept) and answer is not None
         name = reading.name_clean(name_escaped(os.path.basename(result.source.name)))
         with transaction.atomic():
             mine = Upload.objects.filter(owner=self.owner, api_key=self.api_key, sha256=kept.sha256, name=name)
             upload = mine.first() or self._upload(kept, name)
-            if self._says(upload.latest, result.value):
+            if self._says(upload.latest, answer):
                 return None
             run = run_start(upload=upload, loaded=self.loaded, choice=self.choice, seconds_decode=result.read)
-            run_finish(run=run, outcome=Outcome(result.value, "", result.compute))
+            run_finish(run=run, outcome=Outcome(answer, "", result.compute))
         return run
 
     def _says(self, run: Classification | None, answer: Answer) -> bool:

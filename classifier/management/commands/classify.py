@@ -37,7 +37,8 @@ class Command(BaseCommand):
             head = heads.head_at_once(loaded, choice, steps)
         if loaded.info.standin:
             self.stderr.write(f"Classified by the {loaded.info.model}.")
-        top = min(options["top"], len((head or loaded.imagenet).labels))
+        ranked = head or loaded.imagenet
+        top = min(options["top"], len(ranked.labels) - len(ranked.doubles))
         form = FORMATS[options["format"] or (format_of(options["output"]) if options["output"] else "table")](
             run_of(loaded, choice, head, top)
         )
