@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -13,10 +14,14 @@ from typing import BinaryIO
 from PIL import Image
 
 from classifier.capacity.limits import DECODE_MEMORY
-from classifier.errors import BrokenImage, Busy, ImageError, TooManyPixels
+from classifier.errors import BrokenImage, Busy, ImageError, TooManyPixels, UnsupportedImage
 from classifier.pictures import pixels
 
 LONGEST_RATIO = 50  # of the longer side to the shorter; CLIP looks at the middle square only
+# What Pillow says of kinds it lacks; of all else it says that the file is damaged.
+LACKING = re.compile(
+    r"unsupported(?! BMP Palette)|not (yet )?supported|cannot handle|unknown (pixel|raw|data)", re.IGNORECASE
+)
 
 # Pillow's remarks on odd files quote them, and would be kept and logged once for each.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -56,6 +61,10 @@ def explained(name: str) -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)  # they hold on to what was decoded
         if isinstance(error, (MemoryError, Image.DecompressionBombError)):
             raise TooManyPixels(f"This {name} picture takes too much memory to read. Make it smaller.") from error
+        if LACKING.search(str(error)):
+            raise UnsupportedImage(
+                f"This {name} is of a rare kind that we cannot read. Save it as a PNG or JPEG and send that."
+            ) from error
         raise BrokenImage(
             f"This {name} picture is damaged or cut short and cannot be read. Save it again, or send another one."
         ) from error

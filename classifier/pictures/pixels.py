@@ -7,8 +7,9 @@ is decoded, which saves the time and the memory of the full picture; any other a
 from __future__ import annotations
 
 import itertools
+import zlib
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from PIL import (
     AvifImagePlugin,
@@ -23,7 +24,9 @@ from PIL import (
 )
 
 from classifier.capacity.limits import DECODE_MEMORY
-from classifier.pictures import containers
+from classifier.pictures import containers, samples
+from classifier.pictures.containers import jpeg_end
+from classifier.pictures.ground import Ground, ground_of, laid_on
 
 READERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -62,6 +65,7 @@ class Opened:
     name: str
     turn: Image.Transpose | None
     extra: int  # bytes of memory that its container asks for: coefficients, or the file itself
+    stream: BinaryIO  # what `image` reads from
     shorter: int = 0  # pixels that suffice for the shorter side, of a picture of any size; 0: see EXACT_PIXELS
 
     @property
@@ -112,18 +116,16 @@ def open_bare(file: BinaryIO, name: str, shorter: int = 0) -> Opened:
     bare = containers.bare(name, file)
     image = READERS[name](bare.stream)
     exif = bare.exif or (image.info.get("exif", b"") if name == "AVIF" else b"")
-    return Opened(image, name, UPRIGHT.get(containers.orientation(exif)), bare.extra, shorter)
+    return Opened(image, name, UPRIGHT.get(containers.orientation(exif)), bare.extra, bare.stream, shorter)
 
 
 def upright_rgb(opened: Opened) -> Image.Image:
     """Decode. The result holds on to nothing of the file."""
-    image, divisor, size = opened.image, opened.divisor, opened.image.size
-    if opened.name == "JPEG":
-        image.draft(None, (image.width // divisor, image.height // divisor))
-    loaded = _loaded(image)
+    divisor, size = opened.divisor, opened.image.size
+    loaded = _jpeg_load(opened, divisor) if opened.name == "JPEG" else _loaded(opened.image)
     result = _rgb(loaded, 1 if opened.name == "JPEG" else divisor)
     loaded.close()
-    image.close()
+    opened.image.close()
     if divisor > 1:
         result = _proportioned(result, size)
     return result.transpose(opened.turn) if opened.turn is not None else result
@@ -153,6 +155,34 @@ def _loaded(image: ImageFile.ImageFile) -> Image.Image:
     return image
 
 
+def _jpeg_load(opened: Opened, divisor: int) -> Image.Image:
+    """Divided while it is decoded. Without an end marker it is taken if every pixel is there."""
+    end = jpeg_end.data_end(opened.stream)
+    if end is None:
+        return _drafted(opened.image, divisor)
+    checksums = set()
+    for filler in jpeg_end.FILLERS:
+        opened.image = READERS["JPEG"](jpeg_end.ended(opened.stream, end, filler))
+        checksums.add(_checksum(_drafted(opened.image, divisor)))
+    if len(checksums) > 1:
+        raise containers.Damaged("pixels are missing")
+    return opened.image
+
+
+def _drafted(image: ImageFile.ImageFile, divisor: int) -> ImageFile.ImageFile:
+    image.draft(None, (image.width // divisor, image.height // divisor))
+    image.load()
+    return image
+
+
+def _checksum(image: Image.Image) -> int:
+    """Of the pixels, band by band: a copy of all would double the memory."""
+    checksum = 0
+    for top in range(0, image.height, BAND):
+        checksum = zlib.crc32(image.crop((0, top, image.width, min(top + BAND, image.height))).tobytes(), checksum)
+    return checksum
+
+
 def _webp_load(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
     """As Pillow's own `load`, but the decoder's two canvases are freed before ours is made."""
     mode, frame = image.rawmode, image._decoder.get_next()
@@ -173,45 +203,20 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _rgb(image: Image.Image, divisor: int) -> Image.Image:
-    """RGB, transparent parts on white. Band by band, so that only the result is added."""
+    """RGB, transparent parts on a ground. Band by band, so that only the result is added."""
     if divisor == 1 and _is_plain(image):
         plain = image._new(image.im)  # without the reader
         plain.info = {}
         return plain
-    scale = _sample_scale(image)
+    scale, ground = samples.scale_of(image), ground_of(image)
     result = Image.new("RGB", (-(-image.width // divisor), -(-image.height // divisor)))
     for top in range(0, image.height, BAND):
-        band = _band_rgb(image.crop((0, top, image.width, min(top + BAND, image.height))), scale)
+        band = _band_rgb(image.crop((0, top, image.width, min(top + BAND, image.height))), scale, ground)
         result.paste(band.reduce(divisor) if divisor > 1 else band, (0, top // divisor))
     return result
 
 
-def _band_rgb(band: Image.Image, scale: tuple[float, float] | None) -> Image.Image:
+def _band_rgb(band: Image.Image, scale: samples.Scale | None, ground: Ground | None) -> Image.Image:
     if scale is not None:
-        factor, offset = scale
-        band = band.convert("F").point(lambda sample: sample * factor + offset).convert("L")
-    if band.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in band.info:
-        band = band.convert("RGBA")
-        white = Image.new("RGB", band.size, "white")
-        white.paste(band, mask=band)
-        return white
-    return band.convert("RGB")
-
-
-def _sample_scale(image: Image.Image) -> tuple[float, float] | None:
-    """(factor, offset) that brings samples wider than a byte to 0..255; None for all others.
-
-    16 bits keep their high byte, as in Pillow's own reading of 16-bit colour. Of 32-bit integers and floats no range is
-    agreed upon: 0..1, 0..255 and 0..65535 are taken as such, anything else is stretched between its extremes.
-    """
-    if image.mode.startswith("I;16"):
-        return 1 / 256, 0.0
-    if image.mode not in ("I", "F"):
-        return None
-    low, high = cast(tuple[float, float], image.getextrema())  # of the one band
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return 255.0, 0.0
-    if low >= 0 and high <= 65535:
-        return (1.0 if high <= 255 else 1 / 256), 0.0
-    factor = 255 / (high - low) if high > low else 0.0
-    return factor, -low * factor
+        band = scale.grey(band)
+    return band.convert("RGB") if ground is None else laid_on(band, ground)

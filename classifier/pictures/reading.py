@@ -131,5 +131,11 @@ def _format_name(prefix: bytes) -> str:
             "This is a HEIC photo, which we cannot read. Save or export it as JPEG and send that "
             "(on an iPhone: Settings, Camera, Formats, Most Compatible)."
         )
+    if name == containers.RAW:
+        raise UnsupportedImage(containers.tiff.RAW)
+    if name == "a HEIF picture":
+        raise UnsupportedImage(
+            "This is a HEIF picture, which we cannot read. Save or export it as a JPEG and send that."
+        )
     known = f"This file is {name}, not a picture we can read" if name else "This file is not a picture we can read"
     raise UnsupportedImage(f"{known}. {ADVICE}")

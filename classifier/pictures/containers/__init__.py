@@ -10,10 +10,14 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from classifier.pictures.containers import bmp, gif, jpeg, png, webp
-from classifier.pictures.containers.parts import Bare
+from classifier.pictures.containers import bmp, gif, jpeg, png, tiff, webp
+from classifier.pictures.containers.parts import Bare, Damaged
+
+__all__ = ["Bare", "Damaged"]
 
 PREFIX = 64  # bytes that `format_name` needs
+
+RAW = "a camera's raw file"
 
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -25,21 +29,36 @@ _MAGIC = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "a BigTIFF"),
     (b"MM\0+", "a BigTIFF"),
+    (b"IIRO", RAW),  # Olympus
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"IIU\0", RAW),  # Panasonic
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"FOVb", RAW),  # Sigma
+    (b"\0MRM", RAW),  # Minolta
     (b"%PDF", "a PDF"),
     (b"8BPS", "a Photoshop file"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\x8aMNG\r\n\x1a\n", "an MNG animation"),
+    (b"\x8bJNG\r\n\x1a\n", "a JNG picture"),
     (b"<svg", "an SVG drawing"),
     (b"<?xml", "an SVG drawing or other XML"),
     (b"<!doctype html", "a web page"),
     (b"<!DOCTYPE html", "a web page"),
     (b"<html", "a web page"),
 )
-_HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
+# Canon's and Phase One's raw files are TIFFs with a mark of their own after the header.
+_RAW_TIFFS = (b"CR", b"IIII", b"MMMM")
+_HEIC_CODECS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
+# HEIF whose pictures are coded as JPEG, JPEG 2000, H.264 or H.266, or which says no more than that it is HEIF.
+_HEIF_BRANDS = frozenset(
+    (b"jpeg", b"jpgs", b"j2ki", b"j2is", b"avci", b"avcs", b"vvic", b"vvis", b"mif2", b"mif3", b"miaf", b"1pic")
+)
 _ORIENTATION = 274  # the EXIF and TIFF tag
-_BARE = {"JPEG": jpeg.bare, "PNG": png.bare, "WebP": webp.bare, "GIF": gif.bare, "BMP": bmp.bare}
+_BARE = {"JPEG": jpeg.bare, "PNG": png.bare, "WebP": webp.bare, "GIF": gif.bare, "BMP": bmp.bare, "TIFF": tiff.bare}
 
 
 def bare(name: str, file: BinaryIO) -> Bare:
@@ -49,7 +68,7 @@ def bare(name: str, file: BinaryIO) -> Bare:
     """
     size = file.seek(0, 2)
     file.seek(0)
-    return _BARE[name](file, size) if name in _BARE else Bare(file, extra=size)  # TIFF and AVIF are read whole
+    return _BARE[name](file, size) if name in _BARE else Bare(file, extra=size)  # AVIF is read whole
 
 
 def format_name(prefix: bytes) -> str:
@@ -58,6 +77,8 @@ def format_name(prefix: bytes) -> str:
         return "WebP"
     if prefix[4:8] == b"ftyp":
         return _brand_name(prefix)
+    if prefix[:4] in (b"II*\0", b"MM\0*") and prefix[8:].startswith(_RAW_TIFFS):
+        return RAW
     return next((name for magic, name in _MAGIC if prefix.startswith(magic)), "")
 
 
@@ -67,7 +88,11 @@ def _brand_name(prefix: bytes) -> str:
     brands = {prefix[8:12], *(prefix[at : at + 4] for at in range(16, size, 4))}
     if brands & {b"avif", b"avis"}:
         return "AVIF"
-    if brands & _HEIC_BRANDS or prefix[8:12] in (b"mif1", b"msf1"):
+    if b"crx " in brands:  # Canon
+        return RAW
+    if brands & _HEIF_BRANDS and not brands & _HEIC_CODECS:
+        return "a HEIF picture"
+    if brands & _HEIC_CODECS or prefix[8:12] in (b"mif1", b"msf1"):
         return "a HEIC photo"
     return "a video"
 

@@ -33,7 +33,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
     file.seek(2)
     kept, exif, frame, tables = [b"\xff\xd8"], b"", b"", 0
     for _ in range(SEGMENTS):
-        marker = _marker(file)
+        marker = marker_next(file)
         if marker in ALONE:
             continue
         if marker in (SOI, EOI):
@@ -60,7 +60,7 @@ def bare(file: BinaryIO, size: int) -> Bare:
     raise Damaged("no picture among the segments")
 
 
-def _marker(file: BinaryIO) -> int:
+def marker_next(file: BinaryIO) -> int:
     """The next marker; like libjpeg, over fill bytes and a little junk."""
     filled = False
     for _ in range(JUNK):

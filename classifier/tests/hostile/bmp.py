@@ -37,9 +37,9 @@ def cases() -> Cases:
             lambda: bmp(64, 64, 8, b"\0\0" * (FULL // 2), 1),
         ),
         "run-length compressed, 49 megapixels": ("UnsupportedImage", lambda: bmp(7000, 7000, 8, b"\0\1", 1)),
-        "a JPEG inside": ("BrokenImage", lambda: bmp(64, 64, 24, encoded(noise(), "JPEG"), 4)),
+        "a JPEG inside": ("UnsupportedImage", lambda: bmp(64, 64, 24, encoded(noise(), "JPEG"), 4)),
         "four milliards of colours": ("BrokenImage", lambda: bmp(64, 64, 8, bytes(4096), colours=2**32 - 1)),
-        "no such depth": ("BrokenImage", lambda: bmp(64, 64, 7, bytes(4096))),
+        "no such depth": ("UnsupportedImage", lambda: bmp(64, 64, 7, bytes(4096))),
         "header of four milliards": ("BrokenImage", lambda: b"BM" + bytes(12) + b"\xff\xff\xff\xff" + bytes(100)),
         "only the first bytes": ("BrokenImage", lambda: b"BM"),
     }

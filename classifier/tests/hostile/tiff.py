@@ -98,8 +98,8 @@ def cases() -> Cases:
             lambda: tiff([*grey(64, 64, t273=after(11)), (34665, LONG, 1, 8), (34853, LONG, 1, 8)], small),
         ),
         "65,535 samples per pixel": ("BrokenImage", lambda: tiff(grey(64, 64, t277=65_535), small)),
-        "64 bits per sample": ("BrokenImage", lambda: tiff(grey(64, 64, t258=64), small)),
-        "no such compression": ("BrokenImage", lambda: tiff(grey(64, 64, 12345), small)),
+        "64 bits per sample": ("UnsupportedImage", lambda: tiff(grey(64, 64, t258=64), small)),
+        "no such compression": ("UnsupportedImage", lambda: tiff(grey(64, 64, 12345), small)),
         "no directory": ("BrokenImage", lambda: b"II*\0\xff\xff\xff\x7f"),
         "a JPEG of many scans inside": (
             "any",

@@ -194,8 +194,8 @@ class LargePictureTests(SimpleTestCase):
     def test_a_progressive_jpeg_is_divided_more_where_its_coefficients_take_the_room(self):
         header = Image.new("CMYK", (1, 1))
         header._size = (5200, 3300)
-        self.assertEqual(pixels.Opened(header, "JPEG", None, 0).divisor, 2)
-        self.assertEqual(pixels.Opened(header, "JPEG", None, 8 * 5200 * 3300).divisor, 4)
+        self.assertEqual(pixels.Opened(header, "JPEG", None, 0, io.BytesIO()).divisor, 2)
+        self.assertEqual(pixels.Opened(header, "JPEG", None, 8 * 5200 * 3300, io.BytesIO()).divisor, 4)
 
     def test_a_large_jpeg_is_decoded_small(self):
         large = photo().resize((6000, 4000))

@@ -84,7 +84,8 @@ class LimitTests(SimpleTestCase):
             for mode in ("P", "L") if name == "GIF" else ("RGB", "L"):
                 header = Image.new("L", (1, 1))
                 header._size, header._mode = (math.isqrt(most * 4 // 3), math.isqrt(most * 3 // 4)), mode
-                opened = pixels.Opened(header, name, None, 5_000_000 if name in ("WebP", "TIFF", "AVIF") else 0)
+                extra = 5_000_000 if name in ("WebP", "TIFF", "AVIF") else 0
+                opened = pixels.Opened(header, name, None, extra, io.BytesIO())
                 with self.subTest(name=name, mode=mode):
                     self.assertLessEqual(opened.memory(opened.divisor), limits.DECODE_MEMORY)
 
