@@ -22,6 +22,7 @@ from classifier.benchmark.contestants import ONNX_INT8, OPENAI, Contestant, cont
 from classifier.engine import Config
 from classifier.engine.checkpoint import Checkpoint
 from classifier.engine.imagenet import imagenet_names, imagenet_templates
+from classifier.engine.norm import normalised
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.prompts import CHUNK_ALONE, head_weights
 from classifier.engine.text_tower import TextTower
@@ -101,8 +102,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def row_cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    left, right = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (left, right))
-    return (left * right).sum(axis=1)
+    return (normalised(left) * normalised(right)).sum(axis=1)
 
 
 # --- The zero-shot head ----------------------------------------------------------------------------------------------

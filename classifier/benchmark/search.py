@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from classifier.engine.norm import normalised
 from classifier.services import engines
 
 MODEL = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"  # ViT-B/32, whose index a migration made
@@ -51,24 +52,20 @@ class World:
         self.spread = np.arange(1, DIM + 1) ** -0.5
         self.turn, _ = np.linalg.qr(self.random.standard_normal((DIM, DIM)))
         self.centres = self.random.standard_normal((CLUSTERS, DIM)) * self.spread
-        self.picture_cone, self.word_cone = _unit(self.random.standard_normal((2, DIM)))
+        self.picture_cone, self.word_cone = normalised(self.random.standard_normal((2, DIM)))
 
     def pictures(self, count: int) -> np.ndarray:
         """(count, D) float16, L2-normalised."""
-        return _unit(0.7 * self.picture_cone + 0.7 * self._around(count, 0.8, 0.6)).astype("<f2")
+        return normalised(0.7 * self.picture_cone + 0.7 * self._around(count, 0.8, 0.6)).astype("<f2")
 
     def words(self, count: int) -> np.ndarray:
         """(count, D) float32, L2-normalised."""
         cone = 0.7 * self.word_cone + 0.1 * self.picture_cone
-        return _unit(cone + 0.7 * self._around(count, 0.5, 0.85)).astype(np.float32)
+        return normalised(cone + 0.7 * self._around(count, 0.5, 0.85)).astype(np.float32)
 
     def _around(self, count: int, near: float, far: float) -> np.ndarray:
         centres = self.centres[self.random.integers(0, CLUSTERS, count)]
-        return _unit(near * centres + far * self.random.standard_normal((count, DIM)) * self.spread) @ self.turn.T
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+        return normalised(near * centres + far * self.random.standard_normal((count, DIM)) * self.spread) @ self.turn.T
 
 
 def owner_of(number: int) -> str:
@@ -126,7 +123,7 @@ def measure(vectors: np.ndarray, keys: list[uuid.UUID], words: np.ndarray) -> li
     owners = np.array([owner_of(number) for number in range(len(keys))])
     pictures = np.random.default_rng(2).integers(0, len(keys), QUERIES)
     rows_float = vectors.astype(np.float32)
-    rows_float /= np.linalg.norm(rows_float, axis=1, keepdims=True)
+    rows_float = normalised(rows_float)
 
     rows = []
     for whose, owner in OWNERS.items():

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError, ModelUnavailable
 
@@ -35,6 +35,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 STANDIN = "standin"
+
+Manifest = dict[str, Any]  # what conversion writes down about an artifact, as JSON
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ModelInfo:
     dim: int | None
     input_resolution: int  # pixels
     standin: bool
-    manifest: dict = field(hash=False)
+    manifest: Manifest = field(hash=False)
     float16_layers: int = 0  # among int8's
     layers: int = 0
 
@@ -214,7 +216,7 @@ def load_engine(config: Config) -> Engine:
 
 def prepare(
     config: Config, *, progress: Progress | None = None, download_only: bool = False, keep_checkpoint: bool = False
-) -> dict:
+) -> Manifest:
     """Fetch, verify and convert what `config` names, unless a good artifact is there; return its manifest.
 
     A checkpoint that was downloaded is deleted once converted, unless `keep_checkpoint`. Raises CheckpointError,

@@ -60,12 +60,14 @@ class TensorUnpickler(pickle.Unpickler):
             return list
         raise pickle.UnpicklingError(f"it holds {module}.{name}, which no CLIP checkpoint needs")
 
-    def persistent_load(self, key: tuple) -> np.ndarray:
+    def persistent_load(self, key: tuple[str, type, str, str, int]) -> np.ndarray:
         _, dtype, number, _, _ = key  # "storage", element type, entry, device, elements
         return self.storage(number, dtype)
 
 
-def rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
+def rebuild_tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> torch.Tensor:
     """A view of its storage; torch checks that it lies inside."""
     import torch
 

@@ -15,8 +15,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.engine import Config, Head
-from classifier.engine.checkpoint import MODELS, Shape, file_sha256
+from classifier.engine import Config, Head, Manifest
+from classifier.engine.checkpoint import MODELS, ResNetShape, VitShape, file_sha256
 from classifier.engine.imagenet import imagenet_doubles, imagenet_labels, imagenet_names, imagenet_together
 from classifier.errors import ModelUnavailable
 
@@ -39,7 +39,7 @@ def artifact_directory(config: Config) -> Path:
     return config.model_dir / f"local-{Path(config.model).stem}"
 
 
-def manifest_read(config: Config) -> dict:
+def manifest_read(config: Config) -> Manifest:
     """The manifest of the artifact for `config`, all files of which are there. Raises ModelUnavailable.
 
     Artifacts are named by their file's name, which two files may share: what was converted is compared.
@@ -47,7 +47,7 @@ def manifest_read(config: Config) -> dict:
     directory = artifact_directory(config)
     recover(directory)
     try:
-        manifest = json.loads((directory / MANIFEST).read_text())
+        manifest: Manifest = json.loads((directory / MANIFEST).read_text())
         sizes = {name: (directory / name).stat().st_size for name in manifest["files"]}
     except FileNotFoundError as error:
         raise ModelUnavailable(f"The model {config.model} is not prepared; {PREPARE}") from error
@@ -80,7 +80,7 @@ def prepared_from(config: Config) -> bool:
         return False
 
 
-def source_same(config: Config, source: dict) -> bool:
+def source_same(config: Config, source: dict[str, str | int]) -> bool:
     """Whether what `config` names is what was converted. A file that is gone is the one that was named so."""
     if config.model in MODELS:
         return source["sha256"] == MODELS[config.model][0]
@@ -92,14 +92,14 @@ def source_same(config: Config, source: dict) -> bool:
     return unchanged or file_sha256(path) == source["sha256"]
 
 
-def file_marks(path: Path) -> dict:
+def file_marks(path: Path) -> dict[str, str | int]:
     """By which a file that nobody touched is known again without reading it."""
     state = path.stat()
     marks = {"inode": state.st_ino, "bytes": state.st_size, "modified": state.st_mtime_ns, "changed": state.st_ctime_ns}
     return {"path": str(path.resolve()), **marks}
 
 
-def weights_read(config: Config, manifest: dict, name: str) -> WeightsFile:
+def weights_read(config: Config, manifest: Manifest, name: str) -> WeightsFile:
     """One file of the artifact, memory-mapped, after its SHA-256 was checked. Raises ModelUnavailable."""
     from classifier.engine.weights_file import WeightsFile
 
@@ -109,26 +109,26 @@ def weights_read(config: Config, manifest: dict, name: str) -> WeightsFile:
     return WeightsFile(path)
 
 
-def head_read(config: Config, manifest: dict) -> Head:
+def head_read(config: Config, manifest: Manifest) -> Head:
     """The zero-shot head of ImageNet's labels."""
     weights = weights_read(config, manifest, HEAD)["weights"].numpy()
     labels = tuple(imagenet_together(label) for label in imagenet_labels())
     return Head("imagenet", labels, weights, tuple(range(len(labels))), doubles=imagenet_doubles())
 
 
-def float16_layers(manifest: dict, kernel: str) -> list[str]:
+def float16_layers(manifest: Manifest, kernel: str) -> list[str]:
     """The layers whose activations stay float among int8's by one of the kernels; by one that was not judged when the
     model was prepared, on another machine, as many as by any."""
     kept = manifest["tried"][-1]["float16"]
     return kept.get(kernel) or max(kept.values(), key=len, default=[])
 
 
-def shape_read(manifest: dict) -> Shape:
+def shape_read(manifest: Manifest) -> VitShape | ResNetShape:
     """The model's dimensions."""
-    fields = dict(manifest["shape"])
+    fields = {name: value for name, value in manifest["shape"].items() if value is not None}
     if isinstance(fields["layers"], list):
-        fields["layers"] = tuple(fields["layers"])
-    return Shape(**fields)
+        return ResNetShape(**fields | {"layers": tuple(fields["layers"])})
+    return VitShape(**fields)
 
 
 def recover(final: Path) -> None:

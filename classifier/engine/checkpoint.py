@@ -43,13 +43,11 @@ CHUNK = 1 << 20  # bytes hashed at a time
 
 @dataclass(frozen=True)
 class Shape:
-    """The dimensions of a CLIP model, read off its tensors. `layers` is a number for a ViT, four for a ResNet."""
+    """The dimensions of a CLIP model, read off its tensors: a `VitShape` or a `ResNetShape`."""
 
     embed_dim: int
     resolution: int  # pixels
-    layers: int | tuple[int, ...]
     width: int
-    patch: int | None  # pixels; None for a ResNet
     context_length: int
     vocab_size: int
     text_width: int
@@ -57,7 +55,7 @@ class Shape:
 
     @property
     def vit(self) -> bool:
-        return self.patch is not None
+        return isinstance(self, VitShape)
 
     @property
     def heads(self) -> int:
@@ -66,6 +64,17 @@ class Shape:
     @property
     def text_heads(self) -> int:
         return self.text_width // 64
+
+
+@dataclass(frozen=True)
+class VitShape(Shape):
+    layers: int
+    patch: int  # pixels
+
+
+@dataclass(frozen=True)
+class ResNetShape(Shape):
+    layers: tuple[int, ...]  # of each of the four stages
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def file_sha256(path: Path, progress: Progress | None = None) -> str:
 def shape_of(state: dict[str, torch.Tensor], path: Path) -> Shape:
     """Read the dimensions off the tensors, as build_model in OpenAI's model.py does, and check that they agree."""
     try:
-        shape = vit_shape(state) if "visual.proj" in state else resnet_shape(state)
+        shape: Shape = vit_shape(state) if "visual.proj" in state else resnet_shape(state)
         for name, expected in expected_shapes(shape).items():
             if tuple(state[name].shape) != expected:
                 raise CheckpointError(f"{path} is not a CLIP model: {name} is {tuple(state[name].shape)}.")
@@ -176,18 +185,18 @@ def count_blocks(state: dict[str, torch.Tensor], prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
 
 
-def vit_shape(state: dict[str, torch.Tensor]) -> Shape:
+def vit_shape(state: dict[str, torch.Tensor]) -> VitShape:
     width, _, patch, _ = state["visual.conv1.weight"].shape
     grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
     layers = count_blocks(state, "visual.transformer.resblocks.")
-    return Shape(resolution=patch * grid, layers=layers, width=width, patch=patch, **text_shape(state))
+    return VitShape(resolution=patch * grid, layers=layers, width=width, patch=patch, **text_shape(state))
 
 
-def resnet_shape(state: dict[str, torch.Tensor]) -> Shape:
+def resnet_shape(state: dict[str, torch.Tensor]) -> ResNetShape:
     width = state["visual.layer1.0.conv1.weight"].shape[0]
     grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
     layers = tuple(count_blocks(state, f"visual.layer{stage}.") for stage in (1, 2, 3, 4))
-    return Shape(resolution=grid * 32, layers=layers, width=width, patch=None, **text_shape(state))
+    return ResNetShape(resolution=grid * 32, layers=layers, width=width, **text_shape(state))
 
 
 def text_shape(state: dict[str, torch.Tensor]) -> dict[str, int]:
@@ -202,7 +211,7 @@ def text_shape(state: dict[str, torch.Tensor]) -> dict[str, int]:
 
 def expected_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """Name and size of every tensor that the towers read (of a ResNet: of its text tower)."""
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         "text_projection": (shape.text_width, shape.embed_dim),
         "positional_embedding": (shape.context_length, shape.text_width),
         "token_embedding.weight": (shape.vocab_size, shape.text_width),
@@ -211,7 +220,7 @@ def expected_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
         "logit_scale": (),
         **block_shapes("transformer.resblocks", shape.text_layers, shape.text_width),
     }
-    if shape.vit:
+    if isinstance(shape, VitShape):
         tokens = (shape.resolution // shape.patch) ** 2 + 1
         expected |= {
             "visual.conv1.weight": (shape.width, 3, shape.patch, shape.patch),
@@ -233,7 +242,12 @@ def block_shapes(prefix: str, layers: int, width: int) -> dict[str, tuple[int, .
         "mlp.c_fc.": (4 * width, width),
         "mlp.c_proj.": (width, 4 * width),
     }
-    sizes = {"ln_1.weight": (width,), "ln_1.bias": (width,), "ln_2.weight": (width,), "ln_2.bias": (width,)}
+    sizes: dict[str, tuple[int, ...]] = {
+        "ln_1.weight": (width,),
+        "ln_1.bias": (width,),
+        "ln_2.weight": (width,),
+        "ln_2.bias": (width,),
+    }
     for name, (rows, columns) in block.items():
         join = "_" if name == "attn.in_proj" else ""
         sizes[f"{name}{join}weight"], sizes[f"{name}{join}bias"] = (rows, columns), (rows,)

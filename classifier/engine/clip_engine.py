@@ -19,11 +19,12 @@ from classifier.engine.artifact import (
     shape_read,
     weights_read,
 )
-from classifier.engine.checkpoint import Progress, Shape
+from classifier.engine.checkpoint import Progress, ResNetShape, VitShape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import ImageTower
 from classifier.engine.linear import kernel_of
 from classifier.engine.memory import returning_temporaries
+from classifier.engine.norm import normalised
 from classifier.engine.occlusion import STEPS, Occlusion, patches_kept, pixels_covered
 from classifier.engine.preprocess import picture_crop, picture_to_pixels
 from classifier.engine.prompts import embed_texts, head_weights
@@ -75,13 +76,13 @@ class ClipEngine(Engine):
     def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB pictures -> (B, D) float32, L2-normalised."""
         batches = [self.embed_batch(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
-        return np.concatenate(batches) if batches else np.zeros((0, self.info.dim), np.float32)
+        return np.concatenate(batches) if batches else np.zeros((0, self.shape.embed_dim), np.float32)
 
     def embed_batch(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         pixels = np.stack([picture_to_pixels(picture, self.info.input_resolution) for picture in pictures])
         with torch.inference_mode():
             embeddings = self.tower(torch.from_numpy(pixels).to(self.device)).cpu().numpy()
-        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return normalised(embeddings)
 
     def classify(self, picture: Image.Image, head: Head | None = None, top: int = 5) -> Answer:
         """Rank the labels of `head` (ImageNet's where None) for one upright RGB picture."""
@@ -98,7 +99,7 @@ class ClipEngine(Engine):
         """A Vision Transformer goes without the covered patches; a ResNet sees the mean of OpenAI's pictures there."""
         pixels = torch.from_numpy(picture_to_pixels(picture, self.info.input_resolution)[None])
         with torch.inference_mode():
-            if isinstance(self.tower, ImageTower):
+            if isinstance(self.tower, ImageTower) and isinstance(self.shape, VitShape):
                 grid = self.info.input_resolution // self.shape.patch
                 kept = torch.from_numpy(patches_kept(grid))
                 covered = self.tower.partial(pixels.to(self.device), kept.to(self.device))
@@ -106,10 +107,11 @@ class ClipEngine(Engine):
                 grid = STEPS
                 covered = torch.cat([self.tower(batch.to(self.device)) for batch in pixels_covered(pixels, grid)])
             rows = torch.cat([self.tower(pixels.to(self.device)), covered]).cpu().numpy()
-        return Occlusion(grid, rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        return Occlusion(grid, normalised(rows))
 
     def occlusion_logits(self, occlusion: Occlusion, head: Head) -> np.ndarray:
-        return self.logit_scale * occlusion.responses @ head.weights.T
+        logits: np.ndarray = self.logit_scale * occlusion.responses @ head.weights.T
+        return logits
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> (T, D) float32, L2-normalised. Raises LabelError for a text longer than the context."""
@@ -139,9 +141,16 @@ class ClipEngine(Engine):
 
 
 def tower_load(
-    weights: Mapping[str, torch.Tensor], shape: Shape, precision: str, kernel: str, wide: Collection[str], device: str
+    weights: Mapping[str, torch.Tensor],
+    shape: VitShape | ResNetShape,
+    precision: str,
+    kernel: str,
+    wide: Collection[str],
+    device: str,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The image tower on its device; a GPU computes every precision in float32."""
     if device != "cpu":
         weights, wide = {name: tensor.to(device) for name, tensor in weights.items()}, ()
-    return ImageTower(weights, shape, precision, kernel, wide) if shape.vit else ResNetTower(weights, shape)
+    if isinstance(shape, VitShape):
+        return ImageTower(weights, shape, precision, kernel, wide)
+    return ResNetTower(weights, shape)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.engine import Config
+from classifier.engine import Config, Manifest
 from classifier.engine.artifact import (
     FORMAT,
     HEAD,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def artifact_prepare(
     config: Config, *, progress: Progress | None, download_only: bool = False, keep_checkpoint: bool = False
-) -> dict:
+) -> Manifest:
     """See classifier.engine.prepare."""
     report = progress or (lambda *_: None)
     try:
@@ -78,7 +78,7 @@ def locked(path: Path, progress: Progress) -> Iterator[None]:
 # --- What is there already -------------------------------------------------------------------------------------------
 
 
-def good_manifest(config: Config) -> dict | None:
+def good_manifest(config: Config) -> Manifest | None:
     """The manifest of an artifact that is complete, undamaged, and what `config` asks for."""
     try:
         manifest = manifest_read(config)
@@ -91,7 +91,7 @@ def good_manifest(config: Config) -> dict | None:
     return manifest if same_head and same_precision else None
 
 
-def head_fingerprint() -> dict:
+def head_fingerprint() -> dict[str, list[str]]:
     """What an ImageNet head depends on besides the checkpoint."""
     return {"names": list(imagenet_names()), "templates": list(imagenet_templates())}
 
@@ -128,7 +128,7 @@ def checkpoint_discard(path: Path) -> None:
 # --- Writing ---------------------------------------------------------------------------------------------------------
 
 
-def artifact_build(config: Config, path: Path, progress: Progress) -> dict:
+def artifact_build(config: Config, path: Path, progress: Progress) -> Manifest:
     """Convert into a directory beside the final one, then put it in its place."""
     expected = MODELS[config.model][0] if config.model in MODELS else None
     checkpoint = checkpoint_open(path, sha256=expected, progress=progress)
@@ -146,7 +146,7 @@ def artifact_build(config: Config, path: Path, progress: Progress) -> dict:
     return manifest
 
 
-def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, progress: Progress) -> dict:
+def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, progress: Progress) -> Manifest:
     """Write every file of the artifact; return the manifest, which is written last."""
     import torch
 
@@ -187,7 +187,7 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     return manifest
 
 
-def source_entry(config: Config, checkpoint: Checkpoint) -> dict:
+def source_entry(config: Config, checkpoint: Checkpoint) -> dict[str, str | int]:
     """What was converted, so that another file of its name is told from it."""
     marks = {} if config.model in MODELS else file_marks(checkpoint.path)  # a download is deleted
     return {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "named": config.model, **marks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import io
 import shutil
 import time
 import urllib.error
@@ -81,7 +82,7 @@ def fetch_once(url: str, part: Path, progress: Progress | None) -> str:
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length else 0
         check_space(part, total - done)
-        with named_open(part, "ab" if done else "wb") as file:
+        with part.open("ab" if done else "wb", buffering=0) as file:
             while chunk := answer.read(CHUNK):
                 named_write(file, chunk, part)
                 digest.update(chunk)
@@ -93,11 +94,7 @@ def fetch_once(url: str, part: Path, progress: Progress | None) -> str:
     return digest.hexdigest()
 
 
-def named_open(path: Path, mode: str):  # noqa: ANN201
-    return path.open(mode, buffering=0)
-
-
-def named_write(file, chunk: bytes, path: Path) -> None:  # noqa: ANN001
+def named_write(file: io.FileIO, chunk: bytes, path: Path) -> None:
     """Write, naming the file in what is raised, so that the disk's errors can be told from the network's."""
     try:
         view = memoryview(chunk)

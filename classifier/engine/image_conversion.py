@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from classifier.engine import Config
 from classifier.engine.artifact import image_file
-from classifier.engine.checkpoint import Checkpoint, Progress
+from classifier.engine.checkpoint import Checkpoint, Progress, VitShape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import BATCH, ImageTower, embed_with_openais_weights, image_tower_store
 from classifier.engine.linear import kernels_of
@@ -26,7 +28,7 @@ from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.probes import CALIBRATION, PROBES, pictures_draw
 from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.resnet_tower import resnet_store
-from classifier.engine.selfcheck import self_check
+from classifier.engine.selfcheck import Finding, self_check
 from classifier.engine.sensitivity import layer_losses
 from classifier.engine.stack import image_stack, layer_sizes
 from classifier.engine.weights_file import WeightsFile, weights_write
@@ -42,7 +44,7 @@ class Attempt:
     """One precision that was tried, and what the self-check found, by kernel."""
 
     precision: str
-    findings: dict[str, dict]  # by kernel
+    findings: dict[str, Finding]  # by kernel
     layers: int = 0  # linear layers in all
     float16: dict[str, list[str]] = field(default_factory=dict)  # by kernel, those kept among int8's
     float16_bytes: int = 0  # by which those that the file holds in float16 make it larger
@@ -52,7 +54,7 @@ class Attempt:
     def passed(self) -> bool:
         return all(finding["passed"] for finding in self.findings.values())
 
-    def entry(self, taken: bool) -> dict:
+    def entry(self, taken: bool) -> dict[str, Any]:
         """For the manifest."""
         return {**dataclasses.asdict(self), "taken": taken}
 
@@ -62,19 +64,20 @@ def image_write(
     config: Config, checkpoint: Checkpoint, directory: Path, judge: Judge, progress: Progress
 ) -> list[Attempt]:
     """Write image-<precision>.safetensors; return all that was tried, that which was taken last."""
-    if not checkpoint.shape.vit:
+    shape = checkpoint.shape
+    if not isinstance(shape, VitShape):
         if config.precision not in ("auto", "fp32"):
             raise CheckpointError(f"{checkpoint.name} is a ResNet, which runs in fp32 only; set CLIP_PRECISION=auto.")
         weights_write(directory / image_file("fp32"), resnet_store(checkpoint.image_state()))
         return [Attempt("fp32", {})]
 
     progress("embedding probe pictures with the original", 0, 0)
-    jury = Jury(checkpoint, judge)
-    attempts = []
+    jury = Jury(checkpoint.image_state(), shape, judge)
+    attempts: list[Attempt] = []
     for precision in candidates(config):
         path = directory / image_file(precision)
         convert = int8_write if precision == "int8" else plain_write
-        attempts += convert(checkpoint, precision, path, jury, progress)
+        attempts += convert(precision, path, jury, progress)
         if attempts[-1].passed or precision == config.precision:
             break
         path.unlink()
@@ -93,32 +96,31 @@ def candidates(config: Config) -> tuple[str, ...]:
 
 
 class Jury:
-    """The probes, which calibration never sees, and what OpenAI's weights make of them."""
+    """A tower to convert, the probes, which calibration never sees, and what OpenAI's weights make of them."""
 
-    def __init__(self, checkpoint: Checkpoint, judge: Judge) -> None:
-        self.judge = judge
-        self.pixels = drawn_pixels(PROBES, checkpoint.shape.resolution)
-        state, shape = checkpoint.image_state(), checkpoint.shape
+    def __init__(self, state: Mapping[str, Tensor], shape: VitShape, judge: Judge) -> None:
+        self.state, self.shape, self.judge = state, shape, judge
+        self.pixels = drawn_pixels(PROBES, shape.resolution)
         originals = [embed_with_openais_weights(state, shape, batch) for batch in self.pixels.split(BATCH)]
         self.originals = torch.cat(originals).numpy()
 
-    def finding(self, tower: ImageTower) -> dict:
+    def finding(self, tower: ImageTower) -> Finding:
         return self_check(tower(self.pixels).numpy(), self.originals, *self.judge)
 
 
-def plain_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
+def plain_write(precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
     """In floating point."""
-    shape, step = checkpoint.shape, f"converting to {precision}"
+    shape, step = jury.shape, f"converting to {precision}"
     progress(step, 0, shape.layers)
-    weights_write(path, image_tower_store(checkpoint.image_state(), shape, precision))
+    weights_write(path, image_tower_store(jury.state, shape, precision))
     progress(step, shape.layers, shape.layers)
     towers = {kernel: ImageTower(WeightsFile(path), shape, precision, kernel) for kernel in kernels_of(precision)}
     return [Attempt(precision, {kernel: jury.finding(tower) for kernel, tower in towers.items()})]
 
 
-def int8_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
+def int8_write(precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
     """In int8; and where that does not agree, with some layers in float16, which is a second attempt."""
-    tower, kernels = Int8(checkpoint, path, jury, progress), kernels_of(precision)
+    tower, kernels = Int8(path, jury, progress), kernels_of(precision)
     plain = tower.attempt({kernel: [] for kernel in kernels})
     if plain.passed:
         return [plain]
@@ -135,15 +137,15 @@ def int8_write(checkpoint: Checkpoint, precision: str, path: Path, jury: Jury, p
 class Int8:
     """A tower calibrated for int8, written with one choice of layers in float16 after another."""
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, jury: Jury, progress: Progress) -> None:
-        self.state, self.shape, self.path, self.jury = checkpoint.image_state(), checkpoint.shape, path, jury
+    def __init__(self, path: Path, jury: Jury, progress: Progress) -> None:
+        self.state, self.shape, self.path, self.jury = jury.state, jury.shape, path, jury
         self.pixels = drawn_pixels(CALIBRATION, self.shape.resolution)
         self.stack = image_stack(self.state, self.shape, self.pixels)
         self.sizes = layer_sizes(self.state, self.shape.layers)
         self.calibration = calibrate(self.stack, lambda done: progress("converting to int8", done, self.shape.layers))
         self.written: list[str] | None = None
 
-    def finding(self, kernel: str, stored: list[str], wide: list[str]) -> dict:
+    def finding(self, kernel: str, stored: list[str], wide: list[str]) -> Finding:
         """The self-check's, passed only where the calibration's pictures pass as well."""
         if stored != self.written:
             weights_write(self.path, int8_store(self.state, self.shape, self.calibration.scales, stored))

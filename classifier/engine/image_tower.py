@@ -14,12 +14,13 @@ Shapes: B pictures, N pixels a side, P patches, L = P + 1 tokens, D width, H hea
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from classifier.engine.checkpoint import Shape
+from classifier.engine.checkpoint import VitShape
 from classifier.engine.linear import PACKING, kernel_of, linear_load, linear_store
 from classifier.engine.weights_file import WeightsFile, part
 
@@ -38,7 +39,7 @@ class ImageTower:
     def __init__(
         self,
         weights: Mapping[str, Tensor],
-        shape: Shape,
+        shape: VitShape,
         precision: str,
         kernel: str | None = None,
         wide: Collection[str] = (),
@@ -47,21 +48,27 @@ class ImageTower:
         self.network = torch.jit.script(network.eval())
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        with torch.jit.optimized_execution(False):  # finds nothing to make faster here, and takes memory to find out
+        with unoptimised():
             return torch.cat([self.network(batch) for batch in pixels.split(BATCH)])
 
     def partial(self, pixels: Tensor, kept: Tensor) -> Tensor:
         """One picture, (1, 3, N, N), without some of its patches each time: the rows of `kept`, (B, Q) int64, are those
         that are left. Answers (B, E)."""
-        with torch.jit.optimized_execution(False):
+        with unoptimised():
             return torch.cat([self.network.partial(pixels, rows) for rows in kept.split(BATCH)])
+
+
+def unoptimised() -> AbstractContextManager[None]:
+    """TorchScript's optimiser finds nothing to make faster here, and takes memory to find out."""
+    without: AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]  # it is
+    return without
 
 
 class Network(nn.Module):
     """A few pictures' way through the tower."""
 
     def __init__(
-        self, weights: Mapping[str, Tensor], shape: Shape, precision: str, kernel: str, wide: Collection[str]
+        self, weights: Mapping[str, Tensor], shape: VitShape, precision: str, kernel: str, wide: Collection[str]
     ) -> None:
         super().__init__()
         end_kernel = kernel if kernel == "float32" else kernel_of(end_precision(precision))
@@ -110,7 +117,8 @@ class Stem(nn.Module):
         patches = pixels.view(pictures, 3, grid, self.patch, grid, self.patch).permute(0, 2, 4, 1, 3, 5)
         x = self.linear(patches.reshape(pictures * grid * grid, -1))  # (B * P, D)
         x = x.view(pictures, grid * grid, -1) + self.positions
-        return self.ln_pre(torch.cat([self.class_token.expand(pictures, 1, -1), x], dim=1).flatten(0, 1))
+        tokens: Tensor = self.ln_pre(torch.cat([self.class_token.expand(pictures, 1, -1), x], dim=1).flatten(0, 1))
+        return tokens
 
 
 class Block(nn.Module):
@@ -163,7 +171,7 @@ KINDS = ("weight", "bias")
 LINEARS = {"qkv": "attn.in_proj_", "out": "attn.out_proj.", "fc": "mlp.c_fc.", "proj": "mlp.c_proj."}
 
 
-def image_tower_store(state: Mapping[str, Tensor], shape: Shape, precision: str) -> Iterator[tuple[str, Tensor]]:
+def image_tower_store(state: Mapping[str, Tensor], shape: VitShape, precision: str) -> Iterator[tuple[str, Tensor]]:
     """OpenAI's parameters, without their `visual.` -> (name, tensor) pairs of the file, a few at a time."""
     yield from ends_store(state, precision)
     for layer in range(shape.layers):
@@ -219,7 +227,7 @@ def block_store(layer: int, tensors: Mapping[str, Tensor], precision: str) -> It
         yield from ((f"blocks.{layer}.{name}.{kind}", tensor) for kind, tensor in stored.items())
 
 
-def embed_with_openais_weights(state: Mapping[str, Tensor], shape: Shape, pixels: Tensor) -> Tensor:
+def embed_with_openais_weights(state: Mapping[str, Tensor], shape: VitShape, pixels: Tensor) -> Tensor:
     """What float32 makes of some pictures, a block in memory at a time: the reference for what is converted."""
     pictures, x = len(pixels), Stem(stem_tensors(state, "fp32"), shape.patch, "float32")(pixels)
     for layer in range(shape.layers):

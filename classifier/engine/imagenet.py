@@ -5,14 +5,30 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import TypedDict
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "imagenet.json"
 
 
+class Class(TypedDict):
+    """One of the 1000."""
+
+    index: int
+    synset: str
+    name: str  # in the prompts
+    label: str  # shown, unique
+    lemmas: list[str]
+
+
+class ImageNet(TypedDict):
+    classes: list[Class]
+    templates: list[str]  # with `{}`
+
+
 @functools.cache
-def imagenet() -> dict:
-    """`classes`: index, synset, name (in the prompts), label (shown, unique), lemmas; `templates` with `{}`."""
-    return json.loads(DATA.read_text())
+def imagenet() -> ImageNet:
+    data: ImageNet = json.loads(DATA.read_text())
+    return data
 
 
 def imagenet_labels() -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def has_fbgemm() -> bool:
 
 def has_onednn() -> bool:
     """Whether this torch was built with oneDNN."""
-    return torch.backends.mkldnn.is_available()
+    return bool(torch.backends.mkldnn.is_available())
 
 
 @functools.cache
@@ -140,7 +140,8 @@ if has_onednn():
         """By oneDNN: F.linear asks MKL, which takes twice as long on AMD's processors."""
         if x.is_cuda:
             return F.linear(x, weight, bias)
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", no_arguments(), "")
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", no_arguments(), "")
+        return y
 
 else:  # TorchScript compiles both sides of an `if`, and this operator is not there
 
@@ -158,7 +159,7 @@ class Float16Linear(nn.Module):
         self.gain = gain
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+        y: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         return y if self.gain == 1 else y.mul_(self.gain)
 
 

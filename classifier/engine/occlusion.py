@@ -76,4 +76,5 @@ def heat_of(logits: np.ndarray, label: int, grid: int) -> np.ndarray:
     centred = logits[:, label] - logits.mean(axis=1)  # (1 + W,)
     lost = centred[0] - centred[1:]  # (W,)
     covered = windows(grid)  # (W, P)
-    return ((lost @ covered) / covered.sum(axis=0)).reshape(grid, grid).astype(np.float32)
+    heat: np.ndarray = (lost @ covered) / covered.sum(axis=0)  # (P,)
+    return heat.reshape(grid, grid).astype(np.float32)

@@ -115,7 +115,7 @@ class PrefixTree:
         count = stop - start
         rows = min(BLOCK, count)
         firsts = np.arange(start, stop, rows)
-        paths = [self.ancestors(first) for first in firsts]
+        paths = [self.ancestors(int(first)) for first in firsts]
         carried = np.array(paths[0], dtype=np.int64)
         above = max(len(path) for path in paths)
 

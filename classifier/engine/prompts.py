@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classifier.engine.norm import normalised
 from classifier.engine.prefix_tree import PrefixTree
 from classifier.engine.text_tower import TextTower
 from classifier.engine.tokenizer import Tokenizer
@@ -35,7 +36,8 @@ def embed_texts(tower: TextTower, tokenizer: Tokenizer, texts: Sequence[str]) ->
     """Embeddings of texts, (T, P) float32, rows L2-normalised. Raises LabelError for a text that is too long."""
     sequences, numbers = _distinct(_encode(tower, tokenizer, text) for text in texts)
     found = [embeddings for _, _, embeddings in _embed(tower, PrefixTree(sequences))]
-    return np.concatenate([np.empty((0, tower.dim), np.float32), *found])[numbers]
+    rows: np.ndarray = np.concatenate([np.empty((0, tower.dim), np.float32), *found])[numbers]
+    return rows
 
 
 def head_weights(
@@ -155,8 +157,4 @@ def _embed(
     for chunk in tree.chunks(size or CHUNK, start):
         embeddings, carried = tower.forward(chunk, carried)
         tower.forget()
-        yield chunk.stop, chunk.sequences, _normalised(embeddings.numpy())
-
-
-def _normalised(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+        yield chunk.stop, chunk.sequences, normalised(embeddings.numpy())

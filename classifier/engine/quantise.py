@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from classifier.engine.checkpoint import Shape
+from classifier.engine.checkpoint import VitShape
 from classifier.engine.image_tower import BATCH, KINDS, LINEARS, block_tensors, ends_store
 from classifier.engine.linear import float32_linear, linear_store
 from classifier.engine.stack import Stack, plainly
@@ -117,7 +117,7 @@ def rounded(rows: Tensor) -> Tensor:
 
 
 def int8_store(
-    state: Mapping[str, Tensor], shape: Shape, scales: list[Tensors], kept: Collection[str] = ()
+    state: Mapping[str, Tensor], shape: VitShape, scales: list[Tensors], kept: Collection[str] = ()
 ) -> Iterator[tuple[str, Tensor]]:
     """Like image_tower_store in int8, smoothed by `scales`; the layers named in `kept` stay float16."""
     yield from ends_store(state, "int8")
@@ -134,7 +134,7 @@ def block_int8(
     """One block, smoothed, and its linear layers as they are stored: "fc.weight", "fc.scale", "fc.bias"."""
     int8 = [name for name in LINEARS if f"blocks.{layer}.{name}" not in kept]
     tensors = block_smoothed(block_tensors(state, layer), scales, int8)
-    stored = {}
+    stored: Tensors = {}
     for name in LINEARS:
         precision = "int8" if name in int8 else "fp16"
         layer_tensors = linear_store(precision, tensors[f"{name}.weight"], tensors[f"{name}.bias"])

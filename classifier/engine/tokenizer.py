@@ -11,7 +11,11 @@ WORDS_KEPT = 10_000  # some 5 MB at most, whatever people type; ImageNet's promp
 
 def clip_package() -> None:
     """Make OpenAI's modules importable without running clip/__init__.py, which imports torchvision."""
-    sys.modules.setdefault("clip", importlib.util.module_from_spec(importlib.util.find_spec("clip")))
+    if "clip" not in sys.modules:
+        found = importlib.util.find_spec("clip")
+        if found is None:
+            raise ModuleNotFoundError("OpenAI's package is not installed: rf-clip, in requirements.txt")
+        sys.modules["clip"] = importlib.util.module_from_spec(found)
 
 
 class Tokenizer:

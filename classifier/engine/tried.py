@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from classifier.engine import Manifest
 from classifier.engine.selfcheck import shortcomings
 
 
-def tried_lines(manifest: dict) -> Iterator[str]:
+def tried_lines(manifest: Manifest) -> Iterator[str]:
     """For prepare_model. Of several kernels the one that agrees least speaks: it decided."""
     for entry in manifest.get("tried", []):
         if not entry["findings"]:
@@ -21,11 +22,11 @@ def tried_lines(manifest: dict) -> Iterator[str]:
         )
 
 
-def described(entry: dict) -> str:
+def described(entry: Manifest) -> str:
     """The precision that was tried: "int8, 5 of 48 layers float16 (7.1 MB more; 12 by fbgemm-int8)"."""
     counts = {kernel: len(names) for kernel, names in entry["float16"].items()}
     if not any(counts.values()):
-        return entry["precision"]
+        return str(entry["precision"])
     stored = min(counts.values())
     others = "".join(f"; {count} by {kernel}" for kernel, count in counts.items() if count != stored)
     return (

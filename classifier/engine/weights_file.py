@@ -10,6 +10,7 @@ import json
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -19,9 +20,18 @@ DTYPES = {"F32": torch.float32, "F16": torch.float16, "I8": torch.int8, "I64": t
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
+class Entry(TypedDict):
+    """What the header says of a tensor."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]  # its first byte, and the one after its last, from where the data begins
+
+
 def weights_write(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Write (name, tensor) pairs in their order. Raises OSError."""
-    header, end = {}, 0
+    header: dict[str, Entry] = {}
+    end = 0
     with path.open("wb") as file:
         file.seek(HEADER)
         for name, tensor in tensors:
@@ -32,7 +42,7 @@ def weights_write(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
                 "data_offsets": [end, end + data.nbytes],
             }
             end += data.nbytes
-            file.write(data)
+            file.write(data.data)
         text = json.dumps(header, separators=(",", ":")).encode()
         file.seek(0)
         file.write(
@@ -47,7 +57,7 @@ class WeightsFile(Mapping[str, Tensor]):
         with path.open("rb") as file:
             self.mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # torch wants writable memory
         size = int.from_bytes(self.mapped[:8], "little")
-        self.entries: dict[str, dict] = json.loads(self.mapped[8 : 8 + size])
+        self.entries: dict[str, Entry] = json.loads(self.mapped[8 : 8 + size])
         self.start = 8 + size
 
     def __getitem__(self, name: str) -> Tensor:

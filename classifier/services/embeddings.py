@@ -65,8 +65,9 @@ def embedding_unpack(row: Embedding) -> NDArray[np.float32]:
     """(D,) float32, L2-normalised: rounding to float16 moved the length a little."""
     import numpy as np
 
-    vector = np.frombuffer(row.vector, "<f2").astype(np.float32)
-    return vector / np.linalg.norm(vector)
+    from classifier.engine.norm import normalised
+
+    return normalised(np.frombuffer(row.vector, "<f2").astype(np.float32))
 
 
 @dataclass

@@ -125,11 +125,11 @@ def _head_unpack(label_set: LabelSet, vectors: bytes) -> Head:
     import numpy as np
 
     from classifier.engine import Head
+    from classifier.engine.norm import normalised
 
     labels = tuple(label_set.label_list)
     weights = np.frombuffer(vectors, "<f2").reshape(len(labels), -1).astype(np.float32)  # (K, D)
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    return Head(label_set.name, labels, weights, (None,) * len(labels))
+    return Head(label_set.name, labels, normalised(weights), (None,) * len(labels))
 
 
 def _not_ready(label_set: LabelSet, row: LabelHead | None) -> str:

@@ -109,8 +109,9 @@ def _nearest_numpy(
 ) -> list[Found]:
     import numpy as np
 
-    query = query.astype("<f2").astype(np.float32)
-    query /= np.linalg.norm(query)
+    from classifier.engine.norm import normalised
+
+    query = normalised(query.astype("<f2").astype(np.float32))
     best: list[Found] = []
     for keys, matrix in newest(weights_sha256, owner, len(query)):  # (n, D) float32
         cosines = matrix @ query / np.linalg.norm(matrix, axis=1)  # (n,)

@@ -170,14 +170,12 @@ def head_embed(
     loaded: Engine, name: str, labels: Sequence[str], templates: Sequence[str], compute: admission.Slot | None = None
 ) -> Head:
     """The head of a few labels, through the cache. Raises like `texts_embed`."""
-    import numpy as np
-
     from classifier.engine import Head
+    from classifier.engine.norm import normalised
 
     prompts = [prompt(template, label) for label in labels for template in templates]
     weights = texts_embed(loaded, prompts, compute).reshape(len(labels), len(templates), -1).mean(axis=1)  # (K, D)
-    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    return Head(name, tuple(labels), weights, (None,) * len(labels))
+    return Head(name, tuple(labels), normalised(weights), (None,) * len(labels))
 
 
 def head_build(
