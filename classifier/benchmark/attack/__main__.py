@@ -15,12 +15,12 @@ import subprocess
 import sys
 import time
 
-from ..load import database, photos
-from ..server import Server
-from . import application, server
-from .foundations import FOUNDATIONS
+from classifier.benchmark.attack import application, clients, surroundings
+from classifier.benchmark.attack.foundations import FOUNDATIONS
+from classifier.benchmark.load import database, photos
+from classifier.benchmark.server import Server
 
-ATTACKS = (*server.ATTACKS, *application.ATTACKS)
+SERVER_ATTACKS = (*clients.ATTACKS, *surroundings.ATTACKS)
 
 
 def main() -> int:
@@ -31,7 +31,8 @@ def main() -> int:
     lost = 0
     with database() as url:
         prepare(url)
-        for attack in ATTACKS:
+        own = options.foundation == "procfile"
+        for attack in (*SERVER_ATTACKS, *application.ATTACKS) if own else SERVER_ATTACKS:
             if options.only in attack.name:
                 seen = attacked(attack, FOUNDATIONS[options.foundation], url)
                 lost += not seen.held
@@ -45,6 +46,7 @@ def environment(url: str) -> dict[str, str]:
         "CLIP_MODEL": os.environ.get("CLIP_MODEL", "standin"),
         "DATABASE_URL": url,
         "RATE_LIMIT_PER_MINUTE": "0",
+        "DATABASE_SECONDS": "10",  # as gunicorn.conf.py has it
     }
 
 
@@ -58,15 +60,15 @@ def prepare(url: str) -> None:
         subprocess.run([sys.executable, "manage.py", *command], cwd=Server({}).root, check=True)
 
 
-def attacked(attack: server.Attack, foundation: type[Server], url: str) -> server.Seen:
+def attacked(attack: clients.Attack, foundation: type[Server], url: str) -> clients.Seen:
     """One attack on a fresh server."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections by itself, and never answers
         own = environment(url) | attack.environment
-        if attack.run is server.silent_database:
+        if attack.run is surroundings.silent_database:
             own["DATABASE_URL"] = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
         with foundation(own) as started:
             started.wait("/healthz")
-            if attack.run is not server.silent_database:
+            if attack.run is not surroundings.silent_database:
                 warm(started)
             return attack.run(started)
 

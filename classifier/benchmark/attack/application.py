@@ -7,9 +7,9 @@ import random
 import string
 import urllib.parse
 
-from ..load import photos
-from ..server import Server, memory
-from .server import Attack, Seen
+from classifier.benchmark.attack.clients import Attack, Seen
+from classifier.benchmark.load import photos
+from classifier.benchmark.server import Server, memory
 
 JSON = {"Content-Type": "application/json"}
 ZERO_SHOT = "/api/v1/zero-shot-image-classification"

@@ -5,12 +5,13 @@ waitress, granian and hypercorn come with requirements-benchmark.txt, nginx from
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from ..server import Server
+from classifier.benchmark.server import Server
 
 THREADS = "24"  # as many as gunicorn.conf.py has
 APPLICATION = "heroku_clip.wsgi:application"
@@ -82,7 +83,7 @@ class Hypercorn(Foundation):
 
 
 NGINX = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 2048; }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
@@ -104,7 +105,8 @@ class Nginx(Foundation):
 
     def command(self) -> list[str]:
         self.folder = tempfile.mkdtemp(prefix="nginx-")
-        Path(self.folder, "nginx.conf").write_text(NGINX.format(folder=self.folder, port=self.port))
+        user = "" if os.geteuid() else "user root;"  # else another user's, who cannot reach the socket
+        Path(self.folder, "nginx.conf").write_text(NGINX.format(folder=self.folder, port=self.port, user=user))
         gunicorn = Path(sys.executable).with_name("gunicorn")
         script = f"""
             {gunicorn} --worker-class=gthread --bind=unix:{self.folder}/socket heroku_clip.wsgi & app=$!

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from ..server import Server
+from classifier.benchmark.server import Server
 
 ATTACKER = "127.0.0.66"  # visitors come from 127.0.0.1: the whole of 127.0.0.0/8 is this machine
 PATIENCE = 5.0  # seconds that a visitor waits for /healthz

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from unittest import IsolatedAsyncioTestCase, TestCase
 
 from classifier.addresses import believed_address, network_of
-from classifier.benchmark.attack import server as attacks
+from classifier.benchmark.attack import clients as attacks
+from classifier.benchmark.attack import surroundings
 from classifier.benchmark.attack.wire import answer_until_closed, attackers, head
 from classifier.benchmark.server import Server
 from classifier.tests.serving import ServerTestCase
@@ -66,6 +67,9 @@ class AttackTests(ServerTestCase):
         with attackers(self.server, 520):
             self.assertLess(self.server.get("/healthz").seconds, 2)
 
+    def test_slow_readers_of_an_export_hold_nothing(self):
+        self.assert_held(surroundings.export(self.server))
+
 
 class RefusalTests(ServerTestCase):
     server_environment = {"RATE_LIMIT_PER_MINUTE": "1"}
@@ -90,7 +94,7 @@ class SilentDatabaseTests(ServerTestCase):
         return super().serve(ready=False, DATABASE_URL=address)
 
     def test_it_is_said_within_seconds_and_stops_nobody(self):
-        seen = attacks.silent_database(self.server)
+        seen = surroundings.silent_database(self.server)
         self.assertTrue(seen.held, seen.what)
 
 
