@@ -106,9 +106,13 @@ class DownloadError(ModelError):
 
 
 class ModelUnavailable(ModelError):
-    """No usable artifact is there to serve from; `manage.py prepare_model` makes one."""
+    """No usable artifact is there to serve from; `manage.py prepare_model` makes one.
+
+    Its own sentence is for whoever runs the server; visitors are told another.
+    """
 
     code = "model-unavailable"
+    visitors = "Pictures cannot be classified just now: this server's model is not ready. Please come back later."
 
 
 class TextUnsupported(ModelError):

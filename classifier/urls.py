@@ -3,10 +3,11 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import atlas, history, pictures, search, views
+from classifier.web import atlas, history, pictures, ready, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("uploads/ready", ready.upload_ready, name="upload_ready"),
     path("uploads/<uuid:upload_id>/", views.upload_detail, name="upload"),
     path("uploads/<uuid:upload_id>/image", pictures.upload_image, name="upload_image"),
     path("uploads/<uuid:upload_id>/thumbnail", pictures.upload_thumbnail, name="upload_thumbnail"),

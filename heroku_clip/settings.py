@@ -211,7 +211,7 @@ STORAGES = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if sys.argv[1:2] == ["test"]  # nothing is collected before tests, so there are no hashed names to look up
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        else "heroku_clip.staticfiles.ModuleStorage"
     },
 }
 

@@ -4,6 +4,8 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from classifier.capacity.limits import smaller_limits
+from classifier.errors import ModelUnavailable
+from classifier.services import engines
 
 ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/avif"
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
@@ -16,5 +18,6 @@ def site(request: HttpRequest | None = None) -> dict:
         "max_megapixels": settings.MAX_MEGAPIXELS,
         "smaller_limits": smaller_limits(int(settings.MAX_MEGAPIXELS * 1e6)),
         "retention_days": settings.UPLOAD_RETENTION_DAYS,
+        "model_away": ModelUnavailable.visitors if engines.model_away() else "",
         "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
     }

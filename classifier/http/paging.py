@@ -52,6 +52,12 @@ def newer_than(uploads: UploadQuerySet, created: datetime, key: UUID) -> UploadQ
     return uploads.filter(Q(created__gte=created), Q(created__gt=created) | Q(id__gt=key)).order_by("created", "id")
 
 
+def neighbours(uploads: UploadQuerySet, upload: Upload) -> tuple[Upload | None, Upload | None]:
+    """The next newer and the next older one."""
+    place = (upload.created, upload.id)
+    return newer_than(uploads, *place).first(), older_than(uploads, *place).first()
+
+
 def page_of(uploads: UploadQuerySet, *, before: str = "", after: str = "", size: int, **query: str) -> Page:
     """The page older than `before` or newer than `after`, else the newest; a cursor that is not one is ignored.
 

@@ -12,7 +12,7 @@ from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from classifier.errors import ClassifierError, ModelError
+from classifier.errors import ClassifierError, ModelError, ModelUnavailable
 from classifier.logs import note
 
 logger = logging.getLogger(__name__)
@@ -78,9 +78,21 @@ def problem_response(
 ) -> HttpResponse:
     """The one shape."""
     note(refused=code)
-    title = PROBLEMS[code][1] if code in PROBLEMS else http.client.responses.get(status, "Error")
-    body = {"type": f"{DOCS}#{code}", "title": title, "status": status, "detail": detail, **members}
+    body = problem_body(status, code, detail, **members)
     return JsonResponse(body, status=status, content_type="application/problem+json", headers=headers)
+
+
+def problem_body(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    title = PROBLEMS[code][1] if code in PROBLEMS else http.client.responses.get(status, "Error")
+    return {"type": f"{DOCS}#{code}", "title": title, "status": status, "detail": detail, **members}
+
+
+def told(error: ClassifierError) -> str:
+    """What a visitor is told: the error's own sentence; that of a missing model is for the log instead."""
+    if isinstance(error, ModelUnavailable):
+        note(reason=str(error))
+        return ModelUnavailable.visitors
+    return str(error)
 
 
 def register(api: NinjaAPI) -> None:
@@ -93,7 +105,7 @@ def _ours(request: HttpRequest, error: ClassifierError) -> HttpResponse:
     wait = getattr(error, "retry_after", MODEL_RETRY_AFTER if isinstance(error, ModelError) else None)
     code = error.code if error.code in PROBLEMS else CODES.get(error.status, "internal")
     headers = {"Retry-After": str(wait)} if wait is not None and error.status in (409, 429, 503) else None
-    return problem_response(error.status, code, str(error), headers=headers)
+    return problem_response(error.status, code, told(error), headers=headers)
 
 
 def _problem(request: HttpRequest, error: Problem) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -35,7 +36,21 @@ def engine_config() -> engine.Config:
 
 def engine_get() -> engine.Engine:
     """The engine of this process, loaded at the first call. Raises `ModelUnavailable`."""
-    return engine.get_engine(engine_config())
+    try:
+        loaded = engine.get_engine(engine_config())
+    except ModelUnavailable:
+        _away.add(settings.CLIP_MODEL_DIR / settings.CLIP_MODEL)
+        raise
+    _away.discard(settings.CLIP_MODEL_DIR / settings.CLIP_MODEL)
+    return loaded
+
+
+_away: set[Path] = set()
+
+
+def model_away() -> bool:
+    """Whether the model could not be loaded when that was last tried. Takes no time; False before the first try."""
+    return settings.CLIP_MODEL_DIR / settings.CLIP_MODEL in _away
 
 
 def model_info() -> engine.ModelInfo | None:

@@ -42,6 +42,8 @@ def tick() -> None:
     try:
         runs.runs_expire()
         label_sets.heads_resume()
+        if engines.model_away():
+            engines.engine_get()  # it may have been prepared meanwhile
     except DatabaseError as error:
         logger.warning("%s", line(event="database_unreachable", error=error))
     except ModelUnavailable:

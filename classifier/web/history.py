@@ -8,7 +8,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from classifier.http.exports import records_csv, records_json
 from classifier.http.owners import owner_key
@@ -18,6 +18,7 @@ from classifier.services import uploads
 
 PAGE_SIZE = 24  # pictures on a page of the history
 MOST_TICKED = 500  # pictures deleted at once
+EXPORTED = 5_000  # uploads that one export can name
 BATCH = 200  # uploads read at a time by an export
 
 
@@ -52,19 +53,21 @@ def history_delete(request: HttpRequest) -> HttpResponse:
     return render(request, "upload_delete.html", context)
 
 
-def uuids(texts: list[str]) -> Iterator[UUID]:
-    """Those of a bounded number of texts that are UUIDs."""
-    for text in texts[:MOST_TICKED]:
+def uuids(texts: list[str], most: int = MOST_TICKED) -> Iterator[UUID]:
+    """Those of the first `most` texts that are UUIDs."""
+    for text in texts[:most]:
         try:
             yield UUID(text)
         except ValueError:
             continue
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
-    """All of the visitor's own uploads, sent while they are read."""
+    """The visitor's own uploads, sent while they are read: all, or those posted as `uploads`, ids between commas."""
     mine = Upload.objects.of_owner(owner_key(request)).with_latest().select_related("feedback")
+    if request.method == "POST":
+        mine = mine.filter(pk__in=uuids(request.POST.get("uploads", "").split(","), most=EXPORTED))
     lines = {"json": records_json, "csv": records_csv}[format](in_batches(mine, BATCH), request)
     content_type = {"json": "application/json", "csv": "text/csv; charset=utf-8"}[format]
     response = StreamingHttpResponse(lines, content_type=content_type)

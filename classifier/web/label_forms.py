@@ -38,6 +38,19 @@ class LabelsForm(forms.Form):
         """Whether somebody has filled in one of these fields, so that they are to be shown."""
         return any(self[name].value() for name in ("label_set", "labels", "template"))
 
+    @property
+    def labels_open(self) -> bool:
+        """Whether they are to be shown at once: something in them may have to be put right."""
+        return self.is_bound and (self.labels_touched or bool(self["labels"].errors))
+
+    @property
+    def labels_said(self) -> str:
+        """What is chosen, in one line; empty for ImageNet's."""
+        own = ", ".join(
+            line.strip().rstrip(",") for line in (self["labels"].value() or "").splitlines() if line.strip()
+        )
+        return self["label_set"].value() or own
+
 
 class RelabelForm(LabelsForm):
     """Other labels for a stored picture; one of the fields must say which."""

@@ -9,10 +9,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from classifier.errors import ClassifierError
 from classifier.http.owners import owner_key, upload_to_change
+from classifier.http.problems import told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.models import Upload
 from classifier.services import search, uploads
 from classifier.web.label_forms import RelabelForm
+from classifier.web.label_memory import labels_remember
 from classifier.web.views import upload_page
 
 HITS = 24
@@ -30,7 +32,7 @@ def history_search(request: HttpRequest) -> HttpResponse:
             owner = None if everybody else owner_key(request)
             context["hits"] = search.uploads_by_words(words=words, owner=owner, count=HITS)
         except ClassifierError as error:
-            context["error"], status = str(error), error.status
+            context["error"], status = told(error), error.status
     return render(request, "search.html", context, status=status)
 
 
@@ -44,8 +46,9 @@ def upload_relabel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
         try:
             rate_limit_check(request)
             uploads.upload_relabel(upload=upload, choice=form.cleaned_data["choice"])
+            labels_remember(request, form)
             return redirect(upload)
         except ClassifierError as error:
-            form.add_error("labels", str(error))
+            form.add_error("labels", told(error))
             status = error.status
     return upload_page(request, upload, relabel_form=form, status=status)

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
 from classifier.http.owners import may_change, owner_key, upload_to_change
-from classifier.http.problems import problem_response
+from classifier.http.problems import problem_response, told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.http.records import record_of
 from classifier.models import Classification, Upload
@@ -30,6 +30,7 @@ from classifier.services.labels import IMAGENET
 from classifier.services.runs import RUN_SECONDS
 from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
+from classifier.web.label_memory import labels_asked, labels_initial, labels_remember
 from classifier.web.label_pages import label_sets_shown, result_context
 from classifier.web.why import why_context
 
@@ -46,8 +47,8 @@ RELOAD_SECONDS = 3  # of a page that waits for its run
 def home(request: HttpRequest) -> HttpResponse:
     """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
     if request.method != "POST":
-        return home_page(request, UploadForm(), HTTPStatus.OK)
-    owner = owner_key(request, create=True)  # the script sends the empty form to get it before it sends pictures
+        return home_page(request, UploadForm(initial=labels_initial(request)), HTTPStatus.OK)
+    owner = owner_key(request, create=True)
     form = UploadForm(request.POST, example_file(request) or request.FILES)
     error = upload = None
     if form.is_valid():
@@ -55,9 +56,10 @@ def home(request: HttpRequest) -> HttpResponse:
         try:
             rate_limit_check(request)
             upload = uploads.upload_create(file=file, name=file.name, owner=owner, choice=form.cleaned_data["choice"])
+            labels_remember(request, form)
         except ClassifierError as raised:
             error = raised
-            form.add_error("labels" if isinstance(error, LABEL_ERRORS) else "image", str(error))
+            form.add_error("labels" if isinstance(error, LABEL_ERRORS) else "image", told(error))
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         response = home_json(request, form, upload, error)
     else:
@@ -84,6 +86,7 @@ def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpRespon
         "recent": Upload.objects.of_owner(owner_key(request))[:RECENT],
         "examples": EXAMPLES,
         "label_sets": label_sets_shown(),
+        "labels_open": bool(labels_asked(request)),
     }
     return render(request, "home.html", context, status=status)
 
@@ -143,7 +146,7 @@ def upload_page(
     if top and changeable and run.label_set == IMAGENET:
         labels = imagenet_labels()
         context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
-    context |= result_context(upload=upload, owner=owner_key(request), changeable=changeable, form=relabel_form)
+    context |= result_context(request, upload=upload, changeable=changeable, form=relabel_form)
     context |= why_context(request, upload, seen)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
@@ -177,7 +180,7 @@ def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
         try:
             uploads.upload_classify(upload=upload)
         except ModelError as error:
-            messages.error(request, str(error))
+            messages.error(request, told(error))
     return redirect(upload)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 
 from classifier.errors import ClassifierError
+from classifier.http.problems import told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.models import Upload
 from classifier.pictures.crop import Crop
@@ -35,7 +36,7 @@ def why_context(request: HttpRequest, upload: Upload, seen: Crop) -> dict:
         rate_limit_check(request)
         found = upload_explain(upload=upload, rank=int(asked))
     except ClassifierError as error:
-        return {"why_error": str(error)}
+        return {"why_error": told(error)}
     strongest = float(found.heat.max())
     return {
         "why": found.prediction,

@@ -51,7 +51,7 @@ class ErrorTests(ApiTestCase):
     def test_no_model(self):
         with mock.patch("classifier.services.engines.engine_get", side_effect=ModelUnavailable("Run prepare_model.")):
             response = self.client.post(UPLOADS, {"image": photo()})
-        self.assertProblem(response, 503, "model-unavailable", "Run prepare_model.")
+        self.assertProblem(response, 503, "model-unavailable", ModelUnavailable.visitors)
         self.assertEqual(response["Retry-After"], "30")
 
     def test_too_busy(self):

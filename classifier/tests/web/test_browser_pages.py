@@ -142,7 +142,7 @@ class AppearanceTests(BrowserTestCase):
             yield address, page
         page.goto("/")
         page.set_input_files("#image", [BAD, BAD])
-        expect(page.locator("#queue li.failed")).to_have_count(2)
+        expect(page.locator("#queue tr.failed")).to_have_count(2)
         yield "queue", page
         page.context.clear_cookies()
         page.goto("/history/")

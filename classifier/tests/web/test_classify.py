@@ -133,7 +133,9 @@ class ClassifyTests(TestCase):
 
     def test_without_a_model_the_form_says_so(self):
         with mock.patch.object(engines, "engine_get", side_effect=ModelUnavailable("No model is prepared.")):
-            self.assertContains(self.send(photo("coffee.png")), "No model is prepared.", status_code=503)
+            page = self.send(photo("coffee.png"))
+        self.assertContains(page, "model is not ready. Please come back later.", status_code=503)
+        self.assertNotContains(page, "No model is prepared.", status_code=503)  # that is for the log
         self.assertFalse(Upload.objects.exists())
 
     def test_a_failed_upload_can_be_classified_again(self):

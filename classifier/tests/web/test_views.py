@@ -98,6 +98,10 @@ class HomeTests(PageTestCase):
         html = self.stranger().get("/").content.decode()
         files = set(re.findall(r'(?:src|href)="/static/([^"]+)"', html))
         self.assertLessEqual({"classifier/style.css", "classifier/script.js", "classifier/icon.svg"}, files)
+        scripts = {Path(finders.find(name)) for name in files if name.endswith(".js")}
+        for script in scripts:  # what they load is among what the page names, and so is counted
+            for name in re.findall(r'from "([^"]+)"', script.read_text()):
+                self.assertIn((script.parent / name).resolve(), {path.resolve() for path in scripts})
         sizes = [len(gzip.compress(Path(finders.find(name)).read_bytes())) for name in files]
         self.assertLess(len(html) + sum(sizes), 60_000)  # the page itself is sent as it is
 
@@ -117,9 +121,10 @@ class ResultTests(PageTestCase):
         self.upload = make_run()
         self.address = self.upload.get_absolute_url()
 
-    def test_it_costs_five_queries(self):
-        # Session; upload with run and feedback; predictions; label sets; embedding to find similar ones by, if any.
-        with self.assertNumQueries(5):
+    def test_it_costs_seven_queries(self):
+        # Session; upload with run and feedback; predictions; label sets; embedding to find similar ones by, if any; the
+        # next newer and the next older one.
+        with self.assertNumQueries(7):
             self.client.get(self.address)
 
     def test_it_shows_labels_cosines_synsets_model_and_times(self):
