@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from classifier.errors import ClassifierError
 from classifier.http.owners import owner_key
+from classifier.http.problems import told
 from classifier.models import Upload
 from classifier.services.atlas import Map, atlas_obtain
 
@@ -26,7 +27,7 @@ def history_map(request: HttpRequest) -> HttpResponse:
     try:
         atlas = atlas_obtain(owner=owner_key(request))
     except ClassifierError as error:
-        return render(request, "atlas.html", {"error": str(error)}, status=error.status)
+        return render(request, "atlas.html", {"error": told(error)}, status=error.status)
     return render(request, "atlas.html", atlas_context(atlas), status=HTTPStatus.OK)
 
 
