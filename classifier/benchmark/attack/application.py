@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import re
 import string
 import urllib.parse
 
 from classifier.benchmark.attack.clients import Attack, Seen
+from classifier.benchmark.attack.surroundings import history
 from classifier.benchmark.load import photos
 from classifier.benchmark.server import Server, memory
 
 JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ZERO_SHOT = "/api/v1/zero-shot-image-classification"
 
 
@@ -32,7 +36,7 @@ def forged_forms(server: Server) -> Seen:
 
     before, token, answers = Session.objects.count(), "a" * 64, set()
     body = urllib.parse.urlencode({"csrfmiddlewaretoken": token}).encode()
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": f"csrftoken={token[:32]}"}
+    headers = {**FORM, "Cookie": f"csrftoken={token[:32]}"}
     for _ in range(200):
         answers.add(server.client().request("POST", "/", body, headers).status)
     kept = Session.objects.count() - before
@@ -49,43 +53,53 @@ def guesses(server: Server) -> Seen:
             "username": "admin",
             "password": str(number),
         }
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "X-Forwarded-For": f"2001:db8::{number + 1:x}",
-        }
+        headers = {**FORM, "X-Forwarded-For": f"2001:db8::{number + 1:x}"}
         answer = client.request("POST", "/admin/login/", urllib.parse.urlencode(form).encode(), headers)
         taken += "Too many attempts" not in answer.text
     return Seen(taken <= 30, f"{taken} of 60 tried")
 
 
 def wrong_texts(server: Server) -> Seen:
-    """NUL and halves of characters, wherever a text goes in."""
-    client, broken = server.client(), []
-    picture = "iVBORw0KGgo="
-    for bad in ("a\0b", "a\ud800b"):
-        quoted = urllib.parse.quote(bad.encode("utf-8", "surrogatepass"))
-        label = {"candidate_labels": [bad, "cat"]}
-        requests = {
-            "labels": ("POST", ZERO_SHOT, {"inputs": picture, "parameters": label}),
-            "template": (
-                "POST",
-                ZERO_SHOT,
-                {
-                    "inputs": picture,
-                    "parameters": {"candidate_labels": ["cat", "dog"], "hypothesis_template": bad + " {}"},
-                },
-            ),
-            "label set": ("PUT", "/api/v1/label-sets/attack", {"labels": [bad, "cat"]}),
-            "filter": ("GET", f"/history/?label={quoted}", None),
-            "search": ("GET", f"/history/search?q={quoted}", None),
-            "API's search": ("GET", f"/api/v1/search?q={quoted}", None),
-            "cursor": ("GET", f"/api/v1/uploads?before={quoted}", None),
-        }
-        for name, (method, path, document) in requests.items():
-            body = json.dumps(document).encode() if document else None
-            if client.request(method, path, body, JSON if body else {}).status >= 500:
-                broken.append(name)
-    return Seen(not broken, f"500 for: {', '.join(broken)}" if broken else "nothing is answered 500")
+    """NUL and halves of characters, wherever a visitor's text goes in."""
+    picture, broken, answers = photos()["coffee.png"], set(), set()
+    with history(server, 1) as client:
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get("/").text).group(1)
+        for bad in ("a\0b", "a\ud800b"):
+            for name, sent in texts(bad, base64.b64encode(picture).decode(), token).items():
+                answer = client.request(*sent)
+                answers.add(answer.status)
+                if answer.status >= 500 and "text-unsupported" not in answer.text:
+                    broken.add(f"{name} ({answer.status})")
+    return Seen(not broken, f"broken: {', '.join(sorted(broken))}" if broken else f"answered {sorted(answers)}")
+
+
+def texts(bad: str, picture: str, token: str) -> dict[str, tuple]:
+    """Requests by the place that such a text is sent to: method, path, body, headers."""
+    raw = bad.encode("utf-8", "surrogatepass")
+    quoted = urllib.parse.quote(raw)
+
+    def asked(path: str) -> tuple:
+        return "GET", path + quoted
+
+    def zero_shot(labels: list[str], template: str) -> tuple:
+        document = {"inputs": picture, "parameters": {"candidate_labels": labels, "hypothesis_template": template}}
+        return "POST", ZERO_SHOT, json.dumps(document).encode(), JSON
+
+    def form(path: str, **fields: str) -> tuple:
+        pairs = urllib.parse.urlencode({"csrfmiddlewaretoken": token} | fields)
+        return "POST", path, f"{pairs}&labels={quoted}%0Acat".encode(), FORM
+
+    return {
+        "labels": zero_shot([bad, "cat"], "a photo of a {}"),
+        "template": zero_shot(["cat", "dog"], bad + " {}"),
+        "form": form("/", example="coffee"),
+        "login": form("/admin/login/", username="a\0b", password="x"),
+        "filter": asked("/history/?label="),
+        "search": asked("/history/search?q="),
+        "API's search": asked("/api/v1/search?q="),
+        "cursor": asked("/api/v1/uploads?before="),
+        "page": asked("/history/?before="),
+    }
 
 
 ATTACKS = (
