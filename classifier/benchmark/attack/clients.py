@@ -179,18 +179,18 @@ SMUGGLERS = {
 
 
 def smuggling(server: Server) -> Seen:
-    """Lie about a body's length, and hide a request in it."""
+    """Lie about a body's length, hide a request in it, and send it once more when the answer has come."""
     taken = []
     for name, lie in SMUGGLERS.items():
         with attackers(server, 1) as socks:
             send(socks[0], b"POST / HTTP/1.1\r\nHost: localhost\r\n" + lie + b"\r\n" + SMUGGLED)
-            answer, closed = answer_until_closed(socks[0], 3)
+            time.sleep(0.5)
+            send(socks[0], SMUGGLED)
+            answer, _ = answer_until_closed(socks[0], 2)
         answers = re.findall(rb"HTTP/1\.1 (\d)\d\d ", answer)
-        if answers != [b"4"] and answers != [b"5"]:
+        if len(answers) > 1 or answers[:1] not in ([], [b"4"], [b"5"]):
             taken.append(f"{name}: {len(answers)} answers")
-        elif not closed:
-            taken.append(f"{name}: left open")
-    return Seen(not taken, "; ".join(taken) or f"{len(SMUGGLERS)} of {len(SMUGGLERS)} refused and closed")
+    return Seen(not taken, "; ".join(taken) or f"none of {len(SMUGGLERS)} is answered twice")
 
 
 ATTACKS = (
