@@ -22,7 +22,7 @@ from classifier.engine.image_tower import ImageTower, image_tower_store
 from classifier.engine.probes import CALIBRATION
 from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.stack import image_stack
-from classifier.engine.tokenizer import clip_package
+from classifier.engine.tokenizer import clip_module
 from classifier.engine.weights_file import HEADER, WeightsFile, weights_write
 
 OPENAI, ONNX_INT8 = "OpenAI's code", "ONNX Runtime int8"
@@ -54,10 +54,7 @@ def onnx_installed() -> bool:
 
 def openais_network(checkpoint: Checkpoint) -> torch.nn.Module:
     """As clip.load gives it on a CPU: in float32."""
-    clip_package()
-    from clip.model import build_model
-
-    return build_model(dict(checkpoint.state)).float()
+    return clip_module("model").build_model(dict(checkpoint.state)).float()
 
 
 def torch_embed(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[np.ndarray], np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from classifier.engine.checkpoint import ResNetShape
-from classifier.engine.tokenizer import clip_package
+from classifier.engine.tokenizer import clip_module
 
 BATCH = 4  # pictures
 
@@ -25,12 +25,11 @@ class ResNetTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
 
     def __init__(self, weights: Mapping[str, Tensor], shape: ResNetShape) -> None:
-        clip_package()
-        from clip.model import ModifiedResNet
-
         heads = shape.width * 32 // 64  # as in clip's CLIP.__init__
         with uninitialised():
-            self.network = ModifiedResNet(shape.layers, shape.embed_dim, heads, shape.resolution, shape.width)
+            self.network = clip_module("model").ModifiedResNet(
+                shape.layers, shape.embed_dim, heads, shape.resolution, shape.width
+            )
         self.network.load_state_dict(dict(weights), strict=False, assign=True)
         self.network.eval()
 

@@ -3,30 +3,45 @@
 The tokenizer holds some 30 MB: make one when text is encoded and let it go afterwards.
 """
 
+import functools
 import importlib.util
-import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
 
 WORDS_KEPT = 10_000  # some 5 MB at most, whatever people type; ImageNet's prompts have 2,000
 
 
-def clip_package() -> None:
-    """Make OpenAI's modules importable without running clip/__init__.py, which imports torchvision."""
-    if "clip" not in sys.modules:
-        found = importlib.util.find_spec("clip")
-        if found is None:
-            raise ModuleNotFoundError("OpenAI's package is not installed: rf-clip, in requirements.txt")
-        sys.modules["clip"] = importlib.util.module_from_spec(found)
+@functools.cache
+def clip_module(name: str) -> ModuleType:
+    """OpenAI's clip/`name`.py without clip/__init__.py, which imports torchvision.
+
+    `sys.modules` does not get to know it, so that `import clip` is the real package for whoever wants that.
+    """
+    package = importlib.util.find_spec("clip")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("OpenAI's package is not installed: rf-clip, in requirements.txt")
+    path = Path(package.submodule_search_locations[0]) / f"{name}.py"
+    loader = SourceFileLoader(f"openai_{name}", str(path))
+    module = ModuleType(loader.name)
+    module.__file__ = str(path)
+    loader.exec_module(module)
+    return module
+
+
+def words_read(text: str) -> list[str]:
+    """The words of a text as CLIP reads them: cleaned by OpenAI's code, which finds nothing to do in plain ASCII."""
+    if not (text.isascii() and text.isprintable() and "&" not in text):
+        openai = clip_module("simple_tokenizer")
+        text = openai.whitespace_clean(openai.basic_clean(text))
+    return text.lower().split()
 
 
 class Tokenizer:
     """OpenAI's tokenizer; `encode` adds the start-of-text and end-of-text tokens."""
 
     def __init__(self) -> None:
-        clip_package()
-        from clip import simple_tokenizer
-
-        self._openai = simple_tokenizer
-        self._bpe = simple_tokenizer.SimpleTokenizer()
+        self._bpe = clip_module("simple_tokenizer").SimpleTokenizer()
         self._bpe.decoder = {}  # tokens are never turned back into text
         self._words: dict[str, tuple[int, ...]] = {}
         self.start = self._bpe.encoder["<|startoftext|>"]
@@ -39,17 +54,11 @@ class Tokenizer:
         so words are looked up one by one, and the prompts of a head, which repeat a few thousand, cost next to nothing.
         """
         tokens = [self.start]
-        for word in self._clean(text):
+        for word in words_read(text):
             tokens += self._words.get(word) or self._encode_word(word)
         # A text may spell "<|endoftext|>" itself. clip reads its embedding at the first one (text.argmax).
         tokens.append(self.end)
         return tuple(tokens[: tokens.index(self.end) + 1])
-
-    def _clean(self, text: str) -> list[str]:
-        """The words of a text, cleaned as OpenAI's code does; cleaning finds nothing to do in plain ASCII."""
-        if not (text.isascii() and text.isprintable() and "&" not in text):
-            text = self._openai.whitespace_clean(self._openai.basic_clean(text))
-        return text.lower().split()
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
         if len(self._words) >= WORDS_KEPT:

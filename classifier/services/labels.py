@@ -6,6 +6,7 @@ Each problem is told with its line, so that a list of thousands can be put right
 import re
 from collections.abc import Sequence
 
+from classifier.engine.tokenizer import words_read
 from classifier.errors import LabelError
 
 DEFAULT_TEMPLATE = "This is a photo of {}."  # Hugging Face's
@@ -127,7 +128,7 @@ def _tidy(line: str) -> str:
 def _blank_or_long(texts: Sequence[str], what: str) -> list[str]:
     problems = []
     for place, text in enumerate(texts, start=1):
-        if not text.strip():
+        if not words_read(text):
             problems.append(f"{what} {place} is blank.")
         elif len(text) > MAX_LENGTH:
             problems.append(f"{what} {place} (“{_short(text)}”) has {len(text)} characters; {MAX_LENGTH} are the most.")
@@ -137,11 +138,11 @@ def _blank_or_long(texts: Sequence[str], what: str) -> list[str]:
 
 
 def _repeated(texts: Sequence[str], what: str) -> list[str]:
-    """Those that say the same to CLIP, whose tokenizer reads lower case and single spaces."""
+    """Those that say the same to CLIP: in lower case, with single spaces, and ’ for ', &amp; for & and so on."""
     first: dict[str, int] = {}
     problems = []
     for place, text in enumerate(texts, start=1):
-        key = " ".join(text.lower().split())
+        key = " ".join(words_read(text))
         if key and first.setdefault(key, place) != place:
             problems.append(f"{what} {place} (“{_short(text)}”) repeats {what.lower()} {first[key]}.")
     return problems

@@ -1,6 +1,8 @@
 """The text tower and the head builder against OpenAI's own code."""
 
 import random
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -12,7 +14,7 @@ from django.test import SimpleTestCase
 from classifier.engine import prompts
 from classifier.engine.prefix_tree import PrefixTree
 from classifier.engine.text_tower import TextTower
-from classifier.engine.tokenizer import Tokenizer, clip_package
+from classifier.engine.tokenizer import Tokenizer, clip_module
 from classifier.errors import LabelError
 
 LABELS = ["tench", "goldfish", "great white shark", "great grey owl", "tiger shark", "crane bird", "crane", "T-shirt",
@@ -26,12 +28,9 @@ class TextTests(SimpleTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        clip_package()
-        from clip.model import CLIP, convert_weights
-
         torch.manual_seed(0)
-        cls.clip = CLIP(48, 32, 1, 64, 16, 77, 49408, 128, 2, 3).eval()
-        convert_weights(cls.clip)
+        cls.clip = clip_module("model").CLIP(48, 32, 1, 64, 16, 77, 49408, 128, 2, 3).eval()
+        clip_module("model").convert_weights(cls.clip)
         state = {name: value.clone() for name, value in cls.clip.state_dict().items()}
         cls.clip.float()
         cls.tower = TextTower(state)
@@ -186,9 +185,17 @@ class TokenizerTests(SimpleTestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.tokenizer = Tokenizer()
-        from clip.simple_tokenizer import SimpleTokenizer
+        cls.openai = clip_module("simple_tokenizer").SimpleTokenizer()
 
-        cls.openai = SimpleTokenizer()
+    def test_import_clip_is_left_to_the_real_package(self):
+        """In a process of its own: whatever reads text or runs a ResNet leaves nothing under that name."""
+        code = (
+            "import sys; from classifier.engine.tokenizer import Tokenizer, clip_module; Tokenizer().encode('é');"
+            "clip_module('model').ModifiedResNet; import classifier.engine.resnet_tower;"
+            "print([name for name in sys.modules if name.partition('.')[0] in ('clip', 'torchvision')])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        self.assertEqual((done.stdout, done.stderr), ("[]\n", ""))
 
     def assertTokens(self, text):
         expected = [49406, *self.openai.encode(text), 49407]

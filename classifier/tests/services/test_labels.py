@@ -36,6 +36,32 @@ class LabelsForOnePictureTests(SimpleTestCase):
         with self.assertRaisesMessage(LabelError, "Label 3 (“A  CAT”) repeats label 1."):
             labels.labels_from_list(["a cat", "dog", "A  CAT"])
 
+    def test_labels_that_clips_own_cleaning_makes_the_same_are_told(self):
+        for one, other in (
+            ("potter’s wheel", "potter's wheel"),
+            ("cats &amp; dogs", "cats & dogs"),
+            ("&amp;lt;b", "<b"),
+            ("crème", "cre\u0300me"),
+            ("ﬁsh", "fish"),
+            ("ＣＡＴ", "cat"),
+            ("a\u00a0cat", "a cat"),
+        ):
+            with (
+                self.subTest(one),
+                self.assertRaisesMessage(LabelError, f"Label 3 (“{other}”) repeats label 1."),
+            ):
+                labels.labels_from_list([one, "dog", other])
+        self.assertEqual(len(labels.labels_from_list(["crème", "creme", "potter's", "potters"])), 4)
+
+    def test_templates_that_clip_reads_alike_are_told(self):
+        with self.assertRaisesMessage(LabelError, "repeats template 1."):
+            labels.templates_from_text("a potter’s {}\na potter's {}")
+
+    def test_a_label_of_which_cleaning_leaves_nothing_is_blank(self):
+        for blank in ("&nbsp;", "\u00a0", "&#32;"):
+            with self.subTest(blank), self.assertRaisesMessage(LabelError, "Label 2 is blank."):
+                labels.labels_from_list(["cat", blank])
+
     def test_a_label_that_is_too_long_is_told(self):
         with self.assertRaisesMessage(LabelError, "has 201 characters; 200 are the most."):
             labels.labels_from_text("cat," + "x" * 201)
