@@ -86,6 +86,20 @@ class NothingToExplain(ClassifierError):
     code = "nothing-to-explain"
 
 
+class Gone(ClassifierError):
+    """What was worked on is not there any more: somebody has deleted it meanwhile."""
+
+    status = 404
+    code = "not-found"
+
+
+class KeyWithdrawn(ClassifierError):
+    """An API key that is not known, or not any more."""
+
+    status = 401
+    code = "unauthorized"
+
+
 class ModelError(ClassifierError):
     """A checkpoint or artifact that cannot be used."""
 

@@ -194,6 +194,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_COOKIE_AGE = 365 * 24 * 3600  # seconds; the session is what finds a visitor's history again
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "classifier.http.sessions"
 
 # --- Language and time -------------------------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
 """Making and withdrawing API keys."""
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
 
 from classifier.models import ApiKey
-from classifier.services.keys import api_key_issue
+from classifier.services.keys import api_key_delete, api_key_issue
 
 
 @admin.register(ApiKey)
@@ -26,3 +27,10 @@ class ApiKeyAdmin(admin.ModelAdmin):
             format_html("The token of {} is <code>{}</code>. Copy it now: it is not shown again.", obj.name, token),
             messages.WARNING,
         )
+
+    def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
+        api_key_delete(api_key=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for api_key in queryset:
+            api_key_delete(api_key=api_key)

@@ -1,6 +1,7 @@
 """Saved label sets: pasted or uploaded, checked, and computed when they are saved."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -8,9 +9,10 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Length, Replace
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
-from classifier.errors import LabelError
+from classifier.errors import Gone, LabelError
 from classifier.models import LabelSet
 from classifier.services import label_sets
 from classifier.services.labels import (
@@ -122,12 +124,22 @@ class LabelSetAdmin(admin.ModelAdmin):
             label_set=obj, name=data["name"], labels=data["labels"], templates=data["templates"]
         )
 
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        """Somebody else may have taken the name, or deleted the set, since the form was checked."""
+        try:
+            return super().changeform_view(request, *arguments, **options)
+        except (LabelError, Gone) as error:
+            self.message_user(request, f"Not saved. {error}", messages.ERROR)
+            return redirect("admin:classifier_labelset_changelist")
+
     def get_deleted_objects(self, objs: Iterable[LabelSet], request: HttpRequest) -> tuple[list, dict, set, list]:
         return [str(label_set) for label_set in objs], {"label sets": len(objs)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: LabelSet) -> None:
-        label_sets.label_set_delete(label_set=obj)
+        with suppress(Gone):
+            label_sets.label_set_delete(label_set=obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[LabelSet]) -> None:
         for label_set in queryset:
-            label_sets.label_set_delete(label_set=label_set)
+            with suppress(Gone):
+                label_sets.label_set_delete(label_set=label_set)

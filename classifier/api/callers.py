@@ -28,12 +28,12 @@ class Caller:
 
     @property
     def owner(self) -> str:
-        """The visitor's key, made where a page of ours asks for the first time; empty without a session."""
-        return owner_key(self.request, create=self.request.method not in SAFE) if self.session else ""
+        """The visitor's key; empty without a session, and until something is stored in it."""
+        return owner_key(self.request) if self.session else ""
 
-    @property
-    def is_staff(self) -> bool:
-        return self.session and self.request.user.is_staff
+    def may(self, permission: str) -> bool:
+        """Whether somebody is logged in who has it, as in the admin; an API key and a secret have none."""
+        return self.session and self.request.user.has_perm(permission)
 
     @property
     def identity(self) -> str:
@@ -48,13 +48,14 @@ class Caller:
             return Upload.objects.filter(api_key=self.api_key)
         return Upload.objects.of_owner(self.owner)
 
-    def may_delete(self, upload: Upload) -> bool:
-        """Whoever made it, or staff."""
+    def may_change(self, upload: Upload, permission: str = "change") -> bool:
+        """Whoever made it, and whom a permission over uploads (change or delete) allows it."""
         if self.api_key is not None:
             return upload.api_key_id == self.api_key.pk
         if self.secret:
             return secrets.compare_digest(token_hash(self.secret), upload.secret_hash)
-        return bool(self.owner and secrets.compare_digest(self.owner, upload.owner)) or self.is_staff
+        mine = bool(self.owner) and secrets.compare_digest(self.owner, upload.owner)
+        return mine or self.may(f"classifier.{permission}_upload")
 
 
 class Bearer(AuthBase):

@@ -125,23 +125,23 @@ def upload_relabel(request: HttpRequest, upload_id: UUID, choice: ChoiceSchema) 
     if not (caller.api_key or caller.secret or caller.session):
         detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
-    if not caller.may_delete(upload):
+    if not caller.may_change(upload):
         raise Problem(403, "forbidden", "Only whoever made this upload can have it looked at again.")
     rate_limit_check(request, api_key=caller.api_key)
-    uploads.upload_relabel(
+    upload.latest = uploads.upload_relabel(  # and not a newer one, which somebody else may have begun meanwhile
         upload=upload,
         choice=choice_make(
             labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set
         ),
     )
-    return Status(201, record_of(Upload.objects.with_latest().get(pk=upload_id), request))
+    return Status(201, record_of(upload, request))
 
 
 def _owner(caller: Caller, everyone: bool) -> str | None:
     """Whose uploads to search; None for everybody's."""
     if everyone:
-        if not caller.is_staff:
-            raise Problem(403, "forbidden", "Only staff may search everybody's uploads.")
+        if not caller.may("classifier.view_upload"):
+            raise Problem(403, "forbidden", "Only staff who may view uploads can search everybody's.")
         return None
     if caller.api_key is not None:
         return owner_of_api_key(caller.api_key.pk)

@@ -12,7 +12,8 @@ from ninja import Header, Query, Router, Status
 from classifier.api.bodies import multipart_image
 from classifier.api.callers import Bearer
 from classifier.api.schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of
-from classifier.http.idempotency import request_once
+from classifier.http.idempotency import Stored, request_once
+from classifier.http.owners import owner_keep, owner_new
 from classifier.http.paging import cursor_of, cursor_read, older_than
 from classifier.http.problems import Problem
 from classifier.http.ratelimits import rate_limit_check
@@ -88,19 +89,27 @@ def upload_create(
     fields = {name: request.POST.getlist(name) for name in ("candidate_labels", "hypothesis_template", "label_set")}
     choice = _choice(**fields)
 
-    def make() -> tuple[Upload, dict]:
-        upload = uploads.upload_create(
-            file=file, name=file.name or "", owner=caller.owner, api_key=caller.api_key, choice=choice
+    owner = caller.owner or (owner_new(request) if caller.session else "")
+
+    def make(stored: Stored = None) -> Upload:
+        return uploads.upload_create(
+            file=file, name=file.name or "", owner=owner, api_key=caller.api_key, choice=choice, stored=stored
         )
-        return upload, record_of(upload, request)
+
+    def answer(upload: Upload) -> dict:
+        return record_of(upload, request)
 
     if idempotency_key:
         digest = hashlib.file_digest(file, "sha256")
         digest.update(repr(fields).encode() if any(fields.values()) else b"")
         fingerprint = digest.hexdigest()
-        record, repeated = request_once(caller=caller.identity, key=idempotency_key, fingerprint=fingerprint, make=make)
+        record, repeated = request_once(
+            caller=caller.identity, key=idempotency_key, fingerprint=fingerprint, make=make, answer=answer
+        )
     else:
-        record, repeated = make()[1], False
+        record, repeated = answer(make()), False
+    if caller.session and not repeated:
+        owner_keep(request, owner)
     if repeated:
         response["Idempotent-Replayed"] = "true"
     response["Location"] = request.build_absolute_uri(reverse("api:upload_read", args=[record["id"]]))
@@ -135,8 +144,8 @@ def upload_list(
     if caller.api_key is None and not caller.session:
         detail = "Send the API key that made the uploads, as Authorization: Bearer KEY."
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
-    if everyone and not caller.is_staff:
-        raise Problem(403, "forbidden", "Only staff may list everybody's uploads.")
+    if everyone and not caller.may("classifier.view_upload"):
+        raise Problem(403, "forbidden", "Only staff who may view uploads can list everybody's.")
     uploads = Upload.objects.all() if everyone else caller.uploads()
     found = list(_older(uploads.with_latest(), cursor)[: limit + 1])
     page = found[:limit]
@@ -185,7 +194,7 @@ def upload_delete(request: HttpRequest, upload_id: UUID) -> Any:
     if not (caller.api_key or caller.secret or caller.session):
         detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
-    if not caller.may_delete(upload):
+    if not caller.may_change(upload, "delete"):
         raise Problem(403, "forbidden", "Only whoever made this upload can delete it.")
     uploads.upload_delete(upload=upload)
     return Status(204, None)

@@ -54,7 +54,8 @@ def records_csv(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str
 
 def _csv_row(upload: Upload, request: HttpRequest) -> list:
     run = upload.latest
-    rows = {row.rank: row for row in (run.predictions.all() if run else ())}
+    done = run is not None and run.status == run.Status.DONE  # else it has ended between two queries
+    rows = {row.rank: row for row in (run.predictions.all() if done else ())}
     ranks = [rows.get(rank) for rank in range(1, CSV_RANKS + 1)]
     feedback = getattr(upload, "feedback", None)
     return [

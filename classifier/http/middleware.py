@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from classifier import logs
 from classifier.capacity.admission import admission
-from classifier.errors import Busy, ClassifierError, ImageTooLarge
+from classifier.errors import Busy, ClassifierError, Gone, ImageTooLarge
 from classifier.http.context import site
 from classifier.http.problems import problem_response
 
@@ -93,6 +93,8 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
             "The database does not answer just now. Nothing is lost; try again in a few seconds.",
             RETRY_SECONDS,
         )
+    if isinstance(error, Gone):
+        return _refuse(request, error.status, error.code, str(error))
     if isinstance(error, Busy):
         return _refuse(request, error.status, error.code, str(error), error.retry_after)
     return None

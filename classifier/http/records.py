@@ -10,7 +10,8 @@ def record_of(upload: Upload, request: HttpRequest) -> dict:
     """The record of an upload that was fetched `with_latest`."""
     run = upload.latest or Classification(upload=upload)
     image_url = request.build_absolute_uri(reverse("upload_image", args=[upload.id]))
-    predictions = run.predictions.all() if run.pk else []
+    # Those of a run that was not done when it was read are not its end: it has ended between two queries.
+    predictions = run.predictions.all() if run.status == Classification.Status.DONE else []
     return {
         "id": str(upload.id),
         "created": upload.created.isoformat(),

@@ -44,4 +44,5 @@ class IdempotentRequest(models.Model):
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what was sent")
     created = models.DateTimeField(default=timezone.now, db_index=True)
     upload = models.ForeignKey(Upload, null=True, on_delete=models.CASCADE, related_name="+")
+    # None while the first request is being answered; {} where that failed after the upload was stored
     answer = models.JSONField(null=True, help_text="Empty while the first request is being answered")

@@ -13,6 +13,16 @@ class LabelSet(models.Model):
     labels = models.TextField(help_text="One per line, in order")
     templates = models.TextField(help_text="One per line; {} is where the label goes")
     digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of labels and templates")
+    api_key = models.ForeignKey(
+        "ApiKey",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="label_sets",
+        verbose_name="API key",
+        help_text="The program that made it, and may change it",
+    )
 
     class Meta:
         ordering = ["name"]

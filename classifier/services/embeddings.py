@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef
 from classifier.logs import line
 from classifier.models import Embedding, Upload
 from classifier.services import texts
+from classifier.services.rows import uploads_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,8 +112,8 @@ def _embed(loaded: Engine, pictures: list[tuple[Upload, Image]]) -> None:
     found = loaded.embed_images([picture for _, picture in pictures])
     weights_sha256 = loaded.info.weights_sha256
     with transaction.atomic():
-        kept = Upload.objects.filter(pk__in=[upload.pk for upload, _ in pictures]).select_for_update(of=("self",))
-        left = set(kept.values_list("pk", flat=True))  # somebody may have deleted one meanwhile
+        kept = Upload.objects.filter(pk__in=[upload.pk for upload, _ in pictures])
+        left = set(uploads_lock(kept, len(pictures)))  # somebody may have deleted one meanwhile
         Embedding.objects.bulk_create(
             (
                 embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)

@@ -16,6 +16,7 @@ from classifier.errors import NothingToExplain
 from classifier.models import Classification, Occlusion, Prediction, Upload
 from classifier.services import engines
 from classifier.services.heads import choice_of_run, head_obtain
+from classifier.services.rows import upload_jpeg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
     """Which parts of a stored picture speak for one label of its newest ranking.
 
     The picture that was kept is looked at, whose longer side is at most 512 pixels, in the square that the model sees.
-    Raises `NothingToExplain`, `Busy`, `ModelUnavailable`, and what `head_obtain` raises.
+    Raises `NothingToExplain`, `Busy`, `ModelUnavailable`, `Gone`, and what `head_obtain` raises.
     """
     run = upload.latest
     if run is None or run.status != Classification.Status.DONE:
@@ -52,10 +53,10 @@ def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
             f"This ranking was made by {run.model}, and {loaded.info.model} runs here now. Classify it again first."
         )
     with admission.slot() as compute:
-        head = head_obtain(loaded, choice_of_run(run), compute) or loaded.imagenet
+        head = head_obtain(loaded, choice_of_run(run), compute)[0] or loaded.imagenet
         responses = _load(upload, run.weights_sha256)
         if responses is None:
-            responses = compute(_occlude, loaded, bytes(upload.image))
+            responses = compute(_occlude, loaded, upload_jpeg(upload.pk))
             _save(upload, run.weights_sha256, responses)
     if prediction.label not in head.labels:
         raise NothingToExplain("The labels have changed since. Rank the picture against them again first.")

@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from classifier.capacity import admission
-from classifier.errors import ClassifierError, LabelSetNotReady
+from classifier.errors import ClassifierError, LabelError, LabelSetNotReady
 from classifier.logs import line
 from classifier.models import LabelHead, LabelSet
 from classifier.services import texts
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 TOP = 5  # predictions kept of a head with many labels
 STALE_SECONDS = 60
 HEARTBEAT_SECONDS = 1
+READ_AGAIN = 5  # times, while a set is edited between two statements
 CACHED_HEADS = 4  # 5,000 labels of 512 numbers are 10 MB
 
 
@@ -79,17 +80,19 @@ def choice_of_run(run: Classification | None) -> Choice:
     return choice_of_labels(labels, tuple(run.templates.splitlines())) if known else IMAGENET_CHOICE
 
 
-def head_obtain(loaded: Engine, choice: Choice, compute: admission.Slot) -> Head | None:
-    """The head of a choice; None for ImageNet's, which the engine has.
+def head_obtain(loaded: Engine, choice: Choice, compute: admission.Slot) -> tuple[Head | None, Choice]:
+    """The head of a choice, and the choice as that head has it; no head for ImageNet's, which the engine has.
 
-    Raises `TextUnsupported`, `LabelSetNotReady`, and `LabelError` for a label that is too long for CLIP.
+    A saved set may have been changed since the choice was made: head, labels, name and templates are those of one
+    moment. Raises `TextUnsupported`, `LabelSetNotReady`, and `LabelError` for a label that is too long for CLIP or a
+    set that was deleted.
     """
     if choice.name == IMAGENET:
-        return None
+        return None, choice
     if choice.saved_set is None:
-        return texts.head_embed(loaded, choice.name, choice.labels, choice.templates, compute)
+        return texts.head_embed(loaded, choice.name, choice.labels, choice.templates, compute), choice
     texts.text_require(loaded)
-    return _head_load(loaded, choice.saved_set)
+    return _set_load(loaded, choice.saved_set)
 
 
 # --- Heads of saved sets -------------------------------------------------------------------------------------------
@@ -98,16 +101,33 @@ _cache: OrderedDict[tuple[int, str, str], Head] = OrderedDict()
 _cache_lock = threading.Lock()
 
 
-def _head_load(loaded: Engine, label_set: LabelSet) -> Head:
-    key = (label_set.pk, label_set.digest, loaded.info.weights_sha256)
+def _set_load(loaded: Engine, label_set: LabelSet) -> tuple[Head, Choice]:
+    """What one statement reads is of one moment: so labels and vectors come together, if both are still those."""
+    rows = LabelHead.objects.filter(label_set=label_set.pk, weights_sha256=loaded.info.weights_sha256)
+    for _ in range(READ_AGAIN):
+        row = rows.select_related("label_set").defer("vectors", "label_set__labels").first()
+        now = row.label_set if row else LabelSet.objects.defer("labels").filter(pk=label_set.pk).first()
+        if now is None:
+            raise LabelError(f"There is no label set named “{label_set.name}” any more.")
+        if row is None or row.state != LabelHead.State.READY or row.digest != now.digest:
+            raise LabelSetNotReady(_not_ready(now, row))
+        if head := _head_load(row):
+            return head, choice_of_set(now)
+    raise LabelSetNotReady(_not_ready(label_set, None))
+
+
+def _head_load(row: LabelHead) -> Head | None:
+    """From memory or the database; None where the set is not any more what `row` was computed from."""
+    key = (row.label_set_id, row.digest, row.weights_sha256)
     with _cache_lock:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    row = LabelHead.objects.filter(label_set=label_set, weights_sha256=loaded.info.weights_sha256).first()
-    if row is None or row.vectors is None or row.state != LabelHead.State.READY or row.digest != label_set.digest:
-        raise LabelSetNotReady(_not_ready(label_set, row))
-    head = _head_unpack(label_set, bytes(row.vectors))
+    current = LabelHead.objects.filter(pk=row.pk, digest=row.digest, label_set__digest=row.digest)
+    full = current.select_related("label_set").first()
+    if full is None or full.vectors is None:
+        return None
+    head = _head_unpack(full.label_set, bytes(full.vectors))
     with _cache_lock:
         _cache[key] = head
         while len(_cache) > CACHED_HEADS:
@@ -140,21 +160,27 @@ def _not_ready(label_set: LabelSet, row: LabelHead | None) -> str:
 
 
 def head_claim(loaded: Engine, label_set: LabelSet) -> str | None:
-    """Take on computing a set's head; None where it is there, has failed, or somebody else is at it."""
+    """Take on computing a set's head; None where it is there, has failed, or somebody else is at it.
+
+    None as well where the set is not any more what `label_set` says: whoever changed it sees to its head.
+    """
     key = {"label_set": label_set, "weights_sha256": loaded.info.weights_sha256}
-    LabelHead.objects.get_or_create(**key, defaults={"digest": ""})
-    stale = Q(state=LabelHead.State.BUILDING, alive__lt=timezone.now() - timedelta(seconds=STALE_SECONDS))
-    claim = secrets.token_hex(16)
-    taken = LabelHead.objects.filter(~Q(digest=label_set.digest) | stale, **key).update(
-        digest=label_set.digest,
-        state=LabelHead.State.BUILDING,
-        reason="",
-        done=0,
-        total=len(label_set.label_list) * len(label_set.template_list),
-        claim=claim,
-        alive=timezone.now(),
-        vectors=None,
-    )
+    claim, sets = secrets.token_hex(16), LabelSet.objects.select_for_update(no_key=True)
+    with transaction.atomic():
+        if not list(sets.filter(pk=label_set.pk, digest=label_set.digest).values_list("pk")):
+            return None
+        LabelHead.objects.get_or_create(**key, defaults={"digest": ""})
+        stale = Q(state=LabelHead.State.BUILDING, alive__lt=timezone.now() - timedelta(seconds=STALE_SECONDS))
+        taken = LabelHead.objects.filter(~Q(digest=label_set.digest) | stale, **key).update(
+            digest=label_set.digest,
+            state=LabelHead.State.BUILDING,
+            reason="",
+            done=0,
+            total=len(label_set.label_list) * len(label_set.template_list),
+            claim=claim,
+            alive=timezone.now(),
+            vectors=None,
+        )
     return claim if taken else None
 
 
@@ -201,6 +227,7 @@ def head_at_once(loaded: Engine, choice: Choice, progress: Progress | None = Non
     if choice.saved_set is None:
         return loaded.build_head(choice.name, choice.labels, choice.templates, progress)
     try:
-        return _head_load(loaded, choice.saved_set)
+        return _set_load(loaded, choice.saved_set)[0]
     except LabelSetNotReady:
-        return loaded.build_head(choice.name, choice.saved_set.label_list, choice.saved_set.template_list, progress)
+        now = LabelSet.objects.get(pk=choice.saved_set.pk)  # in one statement, labels and templates alike
+        return loaded.build_head(now.name, now.label_list, now.template_list, progress)

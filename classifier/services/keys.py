@@ -8,6 +8,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -31,6 +32,15 @@ def api_key_issue(*, api_key: ApiKey) -> str:
     api_key.token_hash = token_hash(token)
     api_key.save()
     return token
+
+
+def api_key_delete(*, api_key: ApiKey) -> None:
+    """Delete a key; what its program made stays, without it."""
+    with transaction.atomic():
+        list(
+            ApiKey.objects.select_for_update().filter(pk=api_key.pk)
+        )  # after the uploads that are being stored with it
+        api_key.delete()
 
 
 def api_key_find(*, token: str) -> ApiKey | None:

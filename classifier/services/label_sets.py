@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from classifier.errors import LabelError, ModelUnavailable
+from classifier.errors import KeyWithdrawn, LabelError, ModelUnavailable
 from classifier.logs import line
-from classifier.models import LabelHead, LabelSet
+from classifier.models import ApiKey, LabelHead, LabelSet
 from classifier.services import engines, heads
 from classifier.services.labels import (
     DEFAULT_TEMPLATE,
@@ -27,6 +27,7 @@ from classifier.services.labels import (
     name_check,
     templates_check,
 )
+from classifier.services.rows import deadlocks_retried, label_set_gone, label_set_lock, row_hold
 
 if TYPE_CHECKING:
     from classifier.engine import Engine
@@ -58,28 +59,41 @@ def choice_make(
     return heads.choice_of_set(found)
 
 
-def label_set_create(*, name: str, labels: Sequence[str], templates: Sequence[str]) -> LabelSet:
-    """Save a new set and see to its head. Raises `LabelError`."""
-    return label_set_update(label_set=LabelSet(), name=name, labels=labels, templates=templates)
+def label_set_create(
+    *, name: str, labels: Sequence[str], templates: Sequence[str], api_key: ApiKey | None = None
+) -> LabelSet:
+    """Save a new set and see to its head. `api_key`: of the program that makes it. Raises `LabelError`."""
+    return label_set_update(label_set=LabelSet(api_key=api_key), name=name, labels=labels, templates=templates)
 
 
 def label_set_update(*, label_set: LabelSet, name: str, labels: Sequence[str], templates: Sequence[str]) -> LabelSet:
-    """Save a set; its head is computed anew where labels or templates have changed. Raises `LabelError`."""
+    """Save a set; its head is computed anew where labels or templates have changed.
+
+    Raises `LabelError`, and `Gone` for one that was deleted meanwhile.
+    """
     label_set.name = name_check(name)
     label_set.labels = "\n".join(labels_check(labels, most=MAX_LABELS_SET))
     label_set.templates = "\n".join(templates_check(templates))
     label_set.digest = hashlib.sha256(f"{label_set.labels}\0{label_set.templates}".encode()).hexdigest()
     try:
         with transaction.atomic():
-            label_set.save()
+            if label_set.pk is not None:
+                label_set_lock(label_set.pk)
+                label_set.save(update_fields=["name", "labels", "templates", "digest"])
+            elif label_set.api_key is not None and not row_hold(label_set.api_key):
+                raise KeyWithdrawn("This API key was withdrawn meanwhile.")
+            else:
+                label_set.save()
     except IntegrityError as error:
         raise LabelError(f"There is a label set named “{label_set.name}” already.") from error
     transaction.on_commit(lambda: head_see_to(label_set=label_set))
     return label_set
 
 
+@deadlocks_retried
 def label_set_delete(*, label_set: LabelSet) -> None:
-    """Delete a set. What was classified with it keeps its name, templates and predictions."""
+    """Delete a set. What was classified with it keeps its name, templates and predictions. Raises `Gone`."""
+    label_set_lock(label_set.pk)
     label_set.delete()
 
 
@@ -153,10 +167,7 @@ class Entry:
 
 def label_sets_list() -> list[Entry]:
     """Every saved set with the state of its head for this server's model, in two queries and without the labels."""
-    try:
-        loaded = engines.engine_get()
-    except ModelUnavailable:
-        loaded = None
+    loaded = _engine()
     weights_sha256 = loaded.info.weights_sha256 if loaded else ""
     sets = list(LabelSet.objects.defer("labels", "templates"))
     rows = LabelHead.objects.filter(weights_sha256=weights_sha256, label_set__in=sets).defer("vectors")
@@ -164,9 +175,21 @@ def label_sets_list() -> list[Entry]:
     return [_entry(label_set, by_set.get(label_set.pk), loaded) for label_set in sets]
 
 
-def label_set_entry(label_set: LabelSet) -> Entry:
-    """One saved set with the state of its head."""
-    return next(entry for entry in label_sets_list() if entry.label_set.pk == label_set.pk)
+def label_set_entry(pk: int) -> Entry:
+    """One saved set as it is now, with its labels and the state of its head. Raises `Gone`."""
+    loaded = _engine()
+    label_set = LabelSet.objects.filter(pk=pk).first()
+    if label_set is None:
+        raise label_set_gone()
+    rows = LabelHead.objects.filter(label_set=label_set, weights_sha256=loaded.info.weights_sha256 if loaded else "")
+    return _entry(label_set, rows.defer("vectors").first(), loaded)
+
+
+def _engine() -> Engine | None:
+    try:
+        return engines.engine_get()
+    except ModelUnavailable:
+        return None
 
 
 def _entry(label_set: LabelSet, row: LabelHead | None, loaded: Engine | None) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, Gone
 from classifier.logs import note
 from classifier.models import Classification, Prediction, Upload, UploadQuerySet
 from classifier.services.embeddings import embedding_save
 from classifier.services.fit import fits_well
+from classifier.services.rows import row_hold, upload_lock
 from classifier.words import words_of
 
 if TYPE_CHECKING:
@@ -32,14 +34,18 @@ IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 
 
 def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
-    """Store that a run has begun; the caller's transaction makes it one with its upload."""
+    """Store that a run has begun; the caller's transaction makes it one with its upload, which is locked or new.
+
+    A set that was deleted meanwhile leaves its name and its templates.
+    """
+    saved_set = choice.saved_set if choice.saved_set and row_hold(choice.saved_set) else None
     run = Classification.objects.create(
         upload=upload,
         model=loaded.info.model,
         precision=loaded.info.precision,
         weights_sha256=loaded.info.weights_sha256,
         label_set=choice.name,
-        saved_set=choice.saved_set,
+        saved_set=saved_set,
         templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
         seconds_decode=seconds_decode,
     )
@@ -96,7 +102,10 @@ def attempt(answer: Callable[[], engine.Answer]) -> Outcome:
 
 
 def run_finish(*, run: Classification, outcome: Outcome) -> None:
-    """Store how a run ended, its predictions and its embedding, in one transaction."""
+    """Store how a run ended, its predictions and its embedding, in one transaction.
+
+    Raises `Gone` where the upload was deleted meanwhile.
+    """
     note(
         upload=run.upload_id,
         model=run.model,
@@ -109,12 +118,14 @@ def run_finish(*, run: Classification, outcome: Outcome) -> None:
         run.status = Classification.Status.FAILED
         run.reason = outcome.reason
         with transaction.atomic():
+            upload_lock(run.upload_id)
             run.save(update_fields=["status", "reason"])
             upload_repeat(run)
         return
     run.seconds_predict = outcome.seconds
     run.status = Classification.Status.DONE
     with transaction.atomic():
+        upload_lock(run.upload_id)
         run.save(update_fields=["status", "seconds_predict"])
         Prediction.objects.bulk_create(
             Prediction(
@@ -138,14 +149,21 @@ def runs_expire() -> int:
     No run takes nearly as long as `RUN_SECONDS`; younger ones may be another server's.
     """
     left = timezone.now() - timedelta(seconds=RUN_SECONDS)
-    with transaction.atomic():
-        runs = Classification.objects.filter(status=Classification.Status.RUNNING, created__lt=left)
-        found = list(runs.select_for_update(of=("self",)).select_related("upload")[:1000])
-        for run in found:
+    runs = Classification.objects.filter(status=Classification.Status.RUNNING, created__lt=left)
+    count = sum(_run_expire(run) for run in runs.select_related("upload")[:1000])
+    if count:
+        logger.warning("event=runs_expired count=%d", count)
+    return count
+
+
+def _run_expire(run: Classification) -> bool:
+    """Whether it is given up: it may have ended, or its upload be gone, since it was found."""
+    reason = "The server stopped while it looked at this picture."
+    with suppress(Gone), transaction.atomic():
+        upload_lock(run.upload_id)
+        running = Classification.objects.filter(pk=run.pk, status=Classification.Status.RUNNING)
+        if running.update(status=Classification.Status.FAILED, reason=reason):
             run.status = Classification.Status.FAILED
-            run.reason = "The server stopped while it looked at this picture."
-            run.save(update_fields=["status", "reason"])
             upload_repeat(run)
-    if found:
-        logger.warning("event=runs_expired count=%d", len(found))
-    return len(found)
+            return True
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +18,14 @@ from django.utils import timezone
 
 from classifier import engine
 from classifier.capacity import admission
+from classifier.errors import KeyWithdrawn
 from classifier.logs import note
 from classifier.models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
 from classifier.services import engines
 from classifier.services.embeddings import embedding_load
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.keys import token_hash, upload_secret
+from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
 from classifier.services.runs import attempt, predict, run_finish, run_start
 
 if TYPE_CHECKING:
@@ -36,27 +39,35 @@ DELETE_AT_ONCE = 500  # uploads per statement, so that no transaction grows with
 
 
 def upload_create(
-    *, file: BinaryIO, name: str, owner: str, api_key: ApiKey | None = None, choice: Choice = IMAGENET_CHOICE
+    *,
+    file: BinaryIO,
+    name: str,
+    owner: str,
+    api_key: ApiKey | None = None,
+    choice: Choice = IMAGENET_CHOICE,
+    stored: Callable[[Upload], None] | None = None,
 ) -> Upload:
     """Check, store and classify a picture, against ImageNet's labels or others.
 
     `keys.upload_secret` of its id may delete it.
 
     The upload is stored before it is classified, so that a crash in between leaves a record that can be run again;
-    the run's end and its five predictions are stored in one transaction.
+    the run's end and its five predictions are stored in one transaction. `stored` is called in the first's, with it.
 
     Raises `ImageError` for a file that cannot be used, `ModelUnavailable` where there is no model, and what
     `head_obtain` raises for labels that cannot be used; nothing is stored then, nor on `Busy`. A classification that
-    fails after that leaves the upload as failed, with the reason.
+    fails after that leaves the upload as failed, with the reason. `Gone` where it is deleted meanwhile.
     """
     from classifier.pictures import reading
 
     loaded = engines.engine_get()
     with admission.slot() as compute:
-        head = head_obtain(loaded, choice, compute)
+        head, choice = head_obtain(loaded, choice, compute)
         decoded = compute(_decode, loaded, file)
         upload_id = uuid4()
         with transaction.atomic():
+            if api_key and not row_hold(api_key):
+                raise KeyWithdrawn("This API key was withdrawn meanwhile.")
             upload = Upload.objects.create(
                 id=upload_id,
                 owner=owner,
@@ -70,21 +81,27 @@ def upload_create(
                 image=decoded.jpeg,
             )
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
+            if stored:
+                stored(upload)
         outcome = compute(predict, loaded, decoded.seen, head, choice.top)
     run_finish(run=run, outcome=outcome)
     return upload
 
 
 def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Classification:
-    """Classify a stored upload again, from the picture that was kept. Raises `ModelUnavailable` and `Busy`."""
+    """Classify a stored upload again, from the picture that was kept.
+
+    Raises `ModelUnavailable`, `Busy`, and `Gone` where it was deleted.
+    """
     from classifier.pictures import reading
 
     loaded = engines.engine_get()
     with admission.slot() as compute:
-        head = head_obtain(loaded, choice, compute)
+        head, choice = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
-        picture = compute(reading.picture_from_jpeg, bytes(upload.image))
+        picture = compute(reading.picture_from_jpeg, upload_jpeg(upload.pk))
         with transaction.atomic():
+            upload_lock(upload.pk)
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=time.perf_counter() - started)
         outcome = compute(predict, loaded, picture, head, choice.top)
     run_finish(run=run, outcome=outcome)
@@ -101,8 +118,9 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
     if embedding is None:
         return upload_classify(upload=upload, choice=choice)
     with admission.slot() as compute:
-        head = head_obtain(loaded, choice, compute)
+        head, choice = head_obtain(loaded, choice, compute)
     with transaction.atomic():
+        upload_lock(upload.pk)
         run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=0)
     answer = attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None))
     run_finish(run=run, outcome=answer)
@@ -113,7 +131,7 @@ def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_
     """Classify a picture and store nothing. Raises like `upload_create`."""
     loaded = engines.engine_get()
     with admission.slot() as compute:
-        head = head_obtain(loaded, choice, compute)
+        head, choice = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
         seen = compute(_look, loaded, file)
         read = time.perf_counter()
@@ -128,16 +146,22 @@ def picture_classify(*, file: BinaryIO, top: int = 5, choice: Choice = IMAGENET_
 
 
 def upload_delete(*, upload: Upload) -> None:
-    """Delete an upload with everything that was derived from it."""
-    upload.delete()
+    """Delete an upload with everything that was derived from it, whether it is there or not."""
+    _some_delete(Upload.objects.filter(pk=upload.pk))
 
 
 def uploads_delete(*, uploads: UploadQuerySet) -> int:
     """Delete uploads with everything that was derived from them, some at a time; returns how many there were."""
     deleted = 0
-    while keys := list(uploads.order_by().values_list("pk", flat=True)[:DELETE_AT_ONCE]):
-        deleted += Upload.objects.filter(pk__in=keys).delete()[1].get("classifier.Upload", 0)
+    while some := _some_delete(uploads):
+        deleted += some
     return deleted
+
+
+@deadlocks_retried
+def _some_delete(uploads: UploadQuerySet) -> int:
+    keys = uploads_lock(uploads, DELETE_AT_ONCE)
+    return Upload.objects.filter(pk__in=keys).delete()[1].get("classifier.Upload", 0)
 
 
 def uploads_expired(*, days: int) -> UploadQuerySet:
@@ -146,9 +170,11 @@ def uploads_expired(*, days: int) -> UploadQuerySet:
 
 
 def feedback_create(*, upload: Upload, label: str, index: int | None = None) -> Feedback:
-    """Keep which label is right; an empty one says that none is. What was said before is replaced."""
+    """Keep which label is right; an empty one says that none is. What was said before is replaced. Raises `Gone`."""
     said = {"label": label, "index": index, "created": timezone.now()}
-    return Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+    with transaction.atomic():
+        upload_lock(upload.pk)
+        return Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_POST
 
 from classifier.errors import ClassifierError, LabelError
-from classifier.http.owners import owner_key
+from classifier.http.owners import owner_promise
 from classifier.http.problems import problem_body, told
 from classifier.services import engines
 from classifier.web.label_forms import LabelsForm
@@ -16,7 +16,6 @@ def upload_ready(request: HttpRequest) -> JsonResponse:
 
     Always 200: a browser's console has no place for an answer that is as expected.
     """
-    owner_key(request, create=True)
     form = LabelsForm(request.POST)
     error: ClassifierError | None = None
     if not form.is_valid():
@@ -27,4 +26,6 @@ def upload_ready(request: HttpRequest) -> JsonResponse:
         except ClassifierError as raised:
             error = raised
     problem = None if error is None else problem_body(error.status, error.code, told(error))
-    return JsonResponse({"problem": problem})
+    response = JsonResponse({"problem": problem})
+    owner_promise(request, response)
+    return response

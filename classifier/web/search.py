@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, Gone
 from classifier.http.owners import owner_key, upload_to_change
 from classifier.http.problems import told
 from classifier.http.ratelimits import rate_limit_check
@@ -24,8 +24,9 @@ HITS = 24
 def history_search(request: HttpRequest) -> HttpResponse:
     """The visitor's own uploads that words describe best; staff may ask for everybody's."""
     words, status = " ".join(request.GET.get("q", "").split()), HTTPStatus.OK
-    everybody = request.user.is_staff and "all" in request.GET
-    context: dict = {"words": words, "may_ask_all": request.user.is_staff, "everybody": everybody}
+    may_ask_all = request.user.has_perm("classifier.view_upload")
+    everybody = may_ask_all and "all" in request.GET
+    context: dict = {"words": words, "may_ask_all": may_ask_all, "everybody": everybody}
     if words:
         try:
             rate_limit_check(request)
@@ -48,6 +49,8 @@ def upload_relabel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
             uploads.upload_relabel(upload=upload, choice=form.cleaned_data["choice"])
             labels_remember(request, form)
             return redirect(upload)
+        except Gone:
+            raise
         except ClassifierError as error:
             form.add_error("labels", told(error))
             status = error.status

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
-from classifier.http.owners import may_change, owner_key, upload_to_change
+from classifier.http.owners import may_change, owner_keep, owner_key, owner_new, upload_to_change
 from classifier.http.problems import problem_response, told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.http.records import record_of
@@ -48,7 +48,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """The form; takes one picture and redirects to its result. The script asks for JSON and gets the record."""
     if request.method != "POST":
         return home_page(request, UploadForm(initial=labels_initial(request)), HTTPStatus.OK)
-    owner = owner_key(request, create=True)
+    owner = owner_key(request) or owner_new(request)
     form = UploadForm(request.POST, example_file(request) or request.FILES)
     error = upload = None
     if form.is_valid():
@@ -56,6 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
         try:
             rate_limit_check(request)
             upload = uploads.upload_create(file=file, name=file.name, owner=owner, choice=form.cleaned_data["choice"])
+            owner_keep(request, owner)
             labels_remember(request, form)
         except ClassifierError as raised:
             error = raised
@@ -141,6 +142,7 @@ def upload_page(
         "record_json": json.dumps(record, indent=2, ensure_ascii=False),
         "share_url": request.build_absolute_uri(upload.get_absolute_url()),
         "may_change": changeable,
+        "may_delete": may_change(request, upload, "delete"),
         "feedback": getattr(upload, "feedback", None),
     }
     if top and changeable and run.label_set == IMAGENET:
@@ -200,7 +202,7 @@ def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload_delete(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     """Asks first; deletes when that page is sent."""
-    upload = upload_to_change(request, upload_id)
+    upload = upload_to_change(request, upload_id, permission="delete")
     if request.method == "POST":
         uploads.upload_delete(upload=upload)
         messages.success(request, "The picture is deleted.")

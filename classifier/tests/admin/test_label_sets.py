@@ -31,7 +31,7 @@ class LabelSetAdminTests(AdminTests):
         label_set = LabelSet.objects.get()
         self.assertEqual(label_set.label_list, ["red", "green", "sea blue"])
         self.assertEqual(label_set.template_list, ["a photo of {}.", "{}"])
-        self.assertTrue(label_sets.label_set_entry(label_set).ready)
+        self.assertTrue(label_sets.label_set_entry(label_set.pk).ready)
         page = self.client.get(LIST)
         self.assertContains(page, '<td class="field-number">3</td><td class="field-state">ready</td>')
 
@@ -60,7 +60,7 @@ class LabelSetAdminTests(AdminTests):
         self.post(address, labels="blue\nwhite")
         after = LabelSet.objects.get()
         self.assertNotEqual(after.digest, before.digest)
-        self.assertTrue(label_sets.label_set_entry(after).ready)
+        self.assertTrue(label_sets.label_set_entry(after.pk).ready)
 
     def test_a_deleted_set_keeps_its_classifications(self):
         self.post()

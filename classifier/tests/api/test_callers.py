@@ -5,9 +5,12 @@ import io
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from classifier.models import ApiKey, Upload
+from classifier.models import ApiKey, LabelSet, Upload
 from classifier.services.keys import KEY_PREFIX, SECRET_PREFIX
 from classifier.tests.api.calls import UPLOADS, ApiTestCase, bearer, issue, photo
+from classifier.tests.people import staff
+
+SETS = "/api/v1/label-sets"
 
 
 class ApiKeyCallerTests(ApiTestCase):
@@ -140,10 +143,33 @@ class SessionTests(ApiTestCase):
 
     def test_staff_see_and_delete_everything(self):
         created = self.create()
-        self.client.force_login(get_user_model().objects.create_user("staff", is_staff=True))
+        self.client.force_login(staff("view_upload", "delete_upload"))
         self.assertEqual(self.client.get(UPLOADS).json()["items"], [])
         self.assertEqual(self.client.get(UPLOADS, {"all": "true"}).json()["items"][0]["id"], created["id"])
         self.assertEqual(self.client.delete(f"{UPLOADS}/{created['id']}").status_code, 204)
+
+    def test_staff_may_what_their_permissions_say(self):
+        created, path = self.create(), f"{UPLOADS}/"
+        own = {"candidate_labels": ["red", "blue"]}
+        self.client.force_login(staff(name="nobody"))
+        answers = (
+            self.client.get(UPLOADS, {"all": "true"}),
+            self.client.get("/api/v1/search", {"all": "true", "q": "red"}),
+            self.client.delete(path + created["id"]),
+            self.client.post(f"{path}{created['id']}/classifications", own, content_type="application/json"),
+        )
+        for answer in answers:
+            self.assertProblem(answer, 403, "forbidden")
+        body = {"name": "Colours", "labels": ["red", "blue"]}
+        self.assertProblem(self.client.post(SETS, body, content_type="application/json"), 401, "unauthorized")
+        self.assertEqual(self.client.post(f"/uploads/{created['id']}/delete").status_code, 403)
+        self.assertEqual(self.client.post(f"/uploads/{created['id']}/feedback", {"none": "1"}).status_code, 403)
+        self.client.force_login(staff("view_upload", name="viewer"))
+        self.assertEqual(self.client.get(UPLOADS, {"all": "true"}).status_code, 200)
+        self.assertProblem(self.client.delete(path + created["id"]), 403, "forbidden")
+        self.client.force_login(staff("add_labelset", name="editor"))
+        self.assertEqual(self.client.post(SETS, body, content_type="application/json").status_code, 201)
+        self.assertEqual(self.client.delete(f"{SETS}/{LabelSet.objects.get().pk}").status_code, 401)
 
     def test_others_do_not(self):
         self.client.force_login(get_user_model().objects.create_user("visitor"))

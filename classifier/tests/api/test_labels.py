@@ -4,7 +4,6 @@ import base64
 import json
 import uuid
 
-from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import TestCase
@@ -14,6 +13,7 @@ from classifier.models import Classification, LabelHead, LabelSet, Upload
 from classifier.services import heads, label_sets, texts
 from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, bearer, issue, small_jpeg
 from classifier.tests.colour_engine import MODEL, ColourEngine, serve
+from classifier.tests.people import staff
 from classifier.tests.services.test_search import coloured
 
 LABEL_SETS, SEARCH = "/api/v1/label-sets", "/api/v1/search"
@@ -191,8 +191,7 @@ class SearchTests(LabelsTestCase):
             self.items(path, 403, q="red", all="true")
 
     def test_staff_find_everybodys(self):
-        staff = get_user_model().objects.create_user("staff", is_staff=True)
-        self.client.force_login(staff)
+        self.client.force_login(staff("view_upload"))
         self.client.get("/")  # sets the CSRF cookie that a page of ours sends along
         headers = {"X-CSRFToken": self.client.cookies["csrftoken"].value}
         for path in (SEARCH, f"{UPLOADS}/{self.red['id']}/similar"):
@@ -256,6 +255,21 @@ class LabelSetTests(LabelsTestCase):
                 self.assertEqual(problem["type"], "/api/v1/docs#bad-labels")
                 self.assertIn(detail, problem["detail"])
         self.send("put", f"{LABEL_SETS}/{2**70}", self.BODY, 404)
+
+    def test_a_key_changes_the_sets_that_it_made_and_no_others(self):
+        made = self.send("post", LABEL_SETS, self.BODY, 201)
+        theirs = label_sets.label_set_create(name="Staff's", labels=("red", "blue"), templates=("{}",))
+        other = bearer(issue("other")[1])
+        for headers, pk in ((other, made["id"]), (self.headers, theirs.pk)):
+            path = f"{LABEL_SETS}/{pk}"
+            for answer in (
+                self.client.delete(path, headers=headers),
+                self.client.put(path, self.BODY, content_type="application/json", headers=headers),
+            ):
+                self.assertEqual(answer.status_code, 403, answer.content)
+        self.assertEqual(LabelSet.objects.count(), 2)
+        self.assertEqual(self.client.get(f"{LABEL_SETS}/{theirs.pk}", headers=other).status_code, 200)
+        self.assertEqual(self.client.delete(f"{LABEL_SETS}/{made['id']}", headers=self.headers).status_code, 204)
 
     def test_every_label_set_is_one_model_s(self):
         self.send("post", LABEL_SETS, self.BODY, 201)

@@ -36,7 +36,7 @@ class SchemaTests(LiveServerTestCase):
         api_key = ApiKey(name="schemathesis")
         token = api_key_issue(api_key=api_key)
         upload = coloured("red", owner="", api_key=api_key)
-        label_set = label_set_create(name="Colours", labels=("red", "blue"), templates=("{}",))
+        label_set = label_set_create(name="Colours", labels=("red", "blue"), templates=("{}",), api_key=api_key)
         with serve(ColourEngine()), tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.json"
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{self.live_server_url}/api/v1/openapi.json"]

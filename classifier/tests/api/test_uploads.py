@@ -64,7 +64,7 @@ class CreateTests(ApiTestCase):
         engines.engine_get()
         # The limit; BEGIN, the upload, the run, the upload's newest run twice, COMMIT; BEGIN, the end of the run, its
         # predictions, the upload's newest run, COMMIT; and the predictions for the answer.
-        with mock.patch("classifier.http.ratelimits.random.random", return_value=1.0), self.assertNumQueries(12):
+        with mock.patch("classifier.http.ratelimits.random.random", return_value=1.0), self.assertNumQueries(13):
             self.client.post(UPLOADS, {"image": upload})
 
 
@@ -191,7 +191,7 @@ class PictureTests(ApiTestCase):
     def test_it_is_a_jpeg_for_good(self):
         response = self.client.get(self.url)
         self.assertEqual(response["Content-Type"], "image/jpeg")
-        self.assertIn("immutable", response["Cache-Control"])
+        self.assertEqual(response["Cache-Control"], "private, max-age=3600")
         self.assertEqual(Image.open(io.BytesIO(response.content)).size, (32, 24))
 
     def test_head_answers_the_same_headers_without_the_picture(self):

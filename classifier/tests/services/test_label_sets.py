@@ -18,7 +18,7 @@ LABELS, TEMPLATES = ("red", "green", "blue"), ("a photo of {}.",)
 
 
 def obtain(engine, label_set):
-    return heads.head_obtain(engine, heads.choice_of_set(label_set), compute=None)
+    return heads.head_obtain(engine, heads.choice_of_set(label_set), compute=None)[0]
 
 
 class SavedTests(TestCase):
@@ -206,14 +206,14 @@ class BackgroundTests(TransactionTestCase):
         self.addCleanup(self.finish)
         label_set = label_sets.label_set_create(name="Colours", labels=LABELS, templates=TEMPLATES)
         self.assertTrue(self.begun.wait(20))
-        entry = label_sets.label_set_entry(label_set)
+        entry = label_sets.label_set_entry(label_set.pk)
         self.assertEqual((entry.state, entry.total), ("building", 3))
         with self.assertRaisesMessage(LabelSetNotReady, "“Colours” is still being computed, 0 % done."):
             obtain(self.engine, label_set)
         other = label_sets.label_set_create(name="More colours", labels=("red", "white", "black"), templates=TEMPLATES)
         self.finish()
-        self.assertEqual(label_sets.label_set_entry(label_set).state, "ready")
-        self.assertEqual(label_sets.label_set_entry(other).state, "ready")
+        self.assertEqual(label_sets.label_set_entry(label_set.pk).state, "ready")
+        self.assertEqual(label_sets.label_set_entry(other.pk).state, "ready")
 
     def test_what_a_restart_left_is_taken_up_by_the_next_server(self):
         LabelSet.objects.create(name="s", labels="red\nblue", templates="{}", digest="1" * 64)

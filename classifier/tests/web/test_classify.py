@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+from django.contrib.sessions.models import Session
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import Client, TestCase, override_settings
@@ -98,11 +99,32 @@ class ClassifyTests(TestCase):
     def test_too_many_pixels(self):
         self.assert_refused(photo("coffee.png"), "megapixels", 422)
 
-    def test_the_empty_form_already_marks_the_visitor(self):
-        self.send(None, accept="application/json")
-        owner = self.client.session["owner"]
+    def test_asking_whether_it_is_ready_already_marks_the_visitor(self):
+        """What a newcomer sends side by side afterwards, before any of it is answered, is one visitor's."""
+        self.client.post(reverse("upload_ready"))
+        self.assertFalse(Session.objects.exists())
+        for _ in range(2):
+            client = Client()
+            client.cookies.load(self.client.cookies)
+            client.post(reverse("home"), {"image": photo("coffee.png")})
+        first, second = Upload.objects.all()
+        self.assertEqual((first.owner, len(first.owner)), (second.owner, 32))
+        self.assertEqual(client.session["owner"], first.owner)
+
+    def test_a_session_is_stored_only_with_a_picture(self):
+        for bad in (None, SimpleUploadedFile("a.jpg", b"nothing")):
+            self.send(bad)
+        for path in ("/", "/history/", "/about/", "/admin/login/", "/api/v1/docs"):
+            self.client.get(path)
+        self.assertFalse(Session.objects.exists())
         self.send(photo("coffee.png"))
-        self.assertEqual(Upload.objects.get().owner, owner)
+        self.assertEqual(Session.objects.count(), 1)
+
+    def test_a_promised_key_that_was_written_by_somebody_else_does_not_count(self):
+        self.client.cookies["newcomer"] = "me:forged"
+        self.send(photo("coffee.png"))
+        self.assertNotIn("me", Upload.objects.get().owner[:3])
+        self.assertEqual(len(Upload.objects.get().owner), 32)
 
     def test_an_error_stands_at_the_field(self):
         response = self.send(None)
@@ -117,13 +139,10 @@ class ClassifyTests(TestCase):
         self.assertNotIn("Refresh", response.headers)
         self.assertIn("Retry-After", response.headers)
 
-    def test_the_empty_form_makes_a_visitor_known_however_many_wait(self):
-        client = Client()
+    def test_asking_whether_it_is_ready_is_answered_however_many_wait(self):
         with mock.patch("classifier.capacity.admission.Admission.full", return_value=Busy("Too many wait.", 3)):
-            form = "application/x-www-form-urlencoded"
-            answer = client.post(reverse("home"), b"", form, headers={"accept": "application/json"})
-        self.assertEqual(answer.status_code, 422)
-        self.assertIn("owner", client.session)
+            self.assertEqual(self.client.post(reverse("upload_ready"), {"labels": ""}).status_code, 200)
+        self.assertIn("newcomer", self.client.cookies)
 
     def test_a_busy_server_says_when_to_come_back(self):
         with mock.patch.object(uploads, "upload_create", side_effect=Busy("Too many pictures are waiting.", 7)):

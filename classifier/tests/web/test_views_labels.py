@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 from unittest import mock
 
-from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase, override_settings
 
@@ -13,6 +12,7 @@ from classifier.services import heads, texts
 from classifier.services.label_sets import label_set_create
 from classifier.tests.api.calls import small_jpeg
 from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.people import staff
 from classifier.tests.services.test_search import coloured
 
 
@@ -175,7 +175,7 @@ class SearchTests(LabelPagesTestCase):
 
     def test_staff_may_search_everybodys_and_others_may_not(self):
         self.assertNotContains(self.client.get("/history/search?q=blue&all=1"), self.theirs.get_absolute_url())
-        self.client.force_login(get_user_model().objects.create_user("staff", is_staff=True))
+        self.client.force_login(staff("view_upload"))
         page = self.client.get("/history/search?q=blue&all=1")
         self.assertContains(page, self.theirs.get_absolute_url())
         self.assertContains(page, "Among everybody")
