@@ -22,6 +22,7 @@ urlpatterns = [
     path("history/delete", history.history_delete, name="history_delete"),
     path("history/export.json", history.history_export, {"format": "json"}, name="history_json"),
     path("history/export.csv", history.history_export, {"format": "csv"}, name="history_csv"),
+    path("favicon.ico", views.favicon, name="favicon"),
     path("about/", views.about, name="about"),
     path("api/v1/", api.urls),
     path("healthz", views.healthz, name="healthz"),

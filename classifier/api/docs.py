@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
+from classifier.http.compress import compressed
 from classifier.http.problems import PROBLEMS
 
 
@@ -34,7 +35,7 @@ class Docs(DocsBase):
             "bearer": prose(schema["components"]["securitySchemes"]["Bearer"]["description"]),
             "csrf": get_token(request),  # for trying out in the visitor's own session
         }
-        return render(request, "api_docs.html", context)
+        return compressed(request, render(request, "api_docs.html", context))
 
 
 def prose(text: str) -> SafeString:

@@ -3,14 +3,12 @@
 import json
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.staticfiles import finders
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.gzip import gzip_page
@@ -18,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
+from classifier.http.compress import compressed
 from classifier.http.owners import may_change, owner_keep, owner_key, owner_new, upload_to_change
 from classifier.http.problems import problem_response, told
 from classifier.http.ratelimits import rate_limit_check
@@ -28,6 +27,7 @@ from classifier.services import engines, uploads
 from classifier.services.fit import fits_well
 from classifier.services.labels import IMAGENET
 from classifier.services.runs import RUN_SECONDS
+from classifier.web.examples import example_file, examples_shown
 from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_memory import labels_asked, labels_initial, labels_remember
@@ -35,7 +35,6 @@ from classifier.web.label_pages import label_sets_shown, result_context
 from classifier.web.why import why_context
 
 RECENT = 6  # pictures on the home page
-EXAMPLES = ("coffee", "cat", "rocket")  # photos in static/classifier/examples, by script/make_examples.py
 LABEL_ERRORS = (LabelError, LabelSetNotReady, TextUnsupported)
 RELOAD_SECONDS = 3  # of a page that waits for its run
 
@@ -72,24 +71,17 @@ def home(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def example_file(request: HttpRequest) -> dict[str, SimpleUploadedFile]:
-    """The example that was picked in place of a file, if one was."""
-    name = request.POST.get("example")
-    if name not in EXAMPLES:
-        return {}
-    path = Path(finders.find(f"classifier/examples/{name}.webp"))
-    return {"image": SimpleUploadedFile(path.name, path.read_bytes())}
-
-
 def home_page(request: HttpRequest, form: UploadForm, status: int) -> HttpResponse:
     context = {
         "form": form,
-        "recent": Upload.objects.of_owner(owner_key(request))[:RECENT],
-        "examples": EXAMPLES,
+        "recent": list(Upload.objects.of_owner(owner_key(request))[:RECENT]),
+        "examples": examples_shown(),
         "label_sets": label_sets_shown(),
         "labels_open": bool(labels_asked(request)),
     }
-    return render(request, "home.html", context, status=status)
+    response = render(request, "home.html", context, status=status)
+    # The addresses of one's pictures are secrets; a newcomer has none.
+    return response if context["recent"] else compressed(request, response)
 
 
 def home_json(
@@ -136,6 +128,7 @@ def upload_page(
         "top": top,
         "imagenet": run is None or run.label_set == IMAGENET,
         "heading": top.label if top else "Result",
+        "og_description": ", ".join(f"{each.label} {each.percent:.0f} %" for each in predictions[:3]),
         "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
         "crop": crop.crop_paths(seen, upload.width, upload.height),
         "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
@@ -218,10 +211,17 @@ def upload_delete(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 
 
 @require_safe
+@gzip_page
 def about(request: HttpRequest) -> HttpResponse:
     """What CLIP is for, what this server runs, what is stored."""
     info = engines.model_info()
     return render(request, "about.html", {"info": info, "check": info.manifest.get("self_check") if info else None})
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Where browsers look for it that do not read the page's link."""
+    return redirect(static("classifier/favicon.ico"), permanent=True)
 
 
 @require_GET

@@ -13,6 +13,8 @@ from classifier.models import Upload
 from classifier.services import engines, uploads
 from classifier.tests.web.test_views import PHOTOS, STANDIN, end_run, photo
 
+NAMED = STANDIN[0].upper() + STANDIN[1:]  # as a sentence begins
+
 
 @override_settings(CLIP_MODEL="standin", CLIP_THREADS=1)
 class ClassifyTests(TestCase):
@@ -40,15 +42,15 @@ class ClassifyTests(TestCase):
         self.send(photo("coffee.png"))
         address = Upload.objects.get().get_absolute_url()
         for page in ("/", "/history/", "/about/", address, f"{address}delete"):
-            self.assertContains(self.client.get(page), STANDIN)
-        self.assertContains(self.client.get("/no-such-page"), STANDIN, status_code=404)
+            self.assertContains(self.client.get(page), NAMED)
+        self.assertContains(self.client.get("/no-such-page"), NAMED, status_code=404)
 
     def test_what_the_stand_in_made_says_so_when_clip_serves(self):
         self.send(photo("coffee.png"))
         with override_settings(CLIP_MODEL="ViT-B/32"):
             self.assertContains(self.client.get(Upload.objects.get().get_absolute_url()), STANDIN)
             self.assertContains(self.client.get("/history/"), "stand-in")
-            self.assertNotContains(self.client.get("/"), STANDIN)
+            self.assertNotContains(self.client.get("/"), NAMED)
 
     def test_a_visitor_finds_the_picture_again_and_nobody_else_does(self):
         self.send(photo("coffee.png"))
