@@ -171,3 +171,16 @@ class RateLimited(ClassifierError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class PackageMissing(ClassifierError):
+    """An optional package that this needs is not installed."""
+
+    code = "package-missing"
+
+
+class OutputMismatch(ClassifierError):
+    """What is to be continued was made with something else."""
+
+    status = 409
+    code = "output-mismatch"

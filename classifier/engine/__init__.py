@@ -109,6 +109,27 @@ class Engine:
     info: ModelInfo
     imagenet: Head
 
+    @staticmethod
+    def open(
+        model: str = "ViT-B/32",
+        *,
+        precision: str = "auto",
+        device: str = "auto",
+        model_dir: str | Path | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Engine:
+        """The engine of an OpenAI name or a checkpoint's path, one per process, fetched and converted at the first use.
+
+        Models are kept in `model_dir`, CLIP_MODEL_DIR or ~/.cache/heroku-clip. Progress goes to a bar on stderr where
+        that is a terminal. Raises CheckpointError, DownloadError and ModelUnavailable.
+        """
+        from classifier.engine.opening import engine_open
+
+        return engine_open(
+            model, precision=precision, device=device, model_dir=model_dir, threads=threads, progress=progress
+        )
+
     def seen(self, picture: Image.Image) -> Image.Image:
         """The part of an upright RGB picture that the model looks at, small: all methods answer the same for both."""
         return picture.copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import threading
 import time
@@ -16,12 +15,14 @@ from django.core.management.base import CommandError, CommandParser
 
 from classifier.engine.progress import StepBars, bar
 from classifier.errors import ClassifierError, LabelError
+from classifier.management.terminal import step_bars, stream_of
 from classifier.services import bulk, heads
 from classifier.services.finding import Finder, name_escaped, paths_expanded, paths_listed
 from classifier.services.label_sets import choice_make
 from classifier.services.labels import DEFAULT_TEMPLATE, set_labels_from_text, templates_check, text_from_bytes
+from classifier.services.shards import ROWS
 
-SOME_FAILED, NOTHING_DONE, CLOSED_PIPE = 1, 2, 141  # exit statuses; the last as of any program whose reader left
+SOME_FAILED, NOTHING_DONE = 1, 2  # exit statuses
 
 
 def nothing_done(message: str) -> CommandError:
@@ -40,6 +41,10 @@ def labels_add(parser: CommandParser) -> None:
     parser.add_argument(
         "--template", action="append", help=f"a prompt around each of --labels; may be repeated ({DEFAULT_TEMPLATE})"
     )
+
+
+def shard_add(parser: CommandParser) -> None:
+    parser.add_argument("--shard", type=positive, default=ROWS, help=f"embeddings in a file ({ROWS:,})")
 
 
 def positive(text: str) -> int:
@@ -76,16 +81,14 @@ def choice_of_options(options: dict[str, Any]) -> heads.Choice:
 
 
 @contextmanager
-def beginning() -> Iterator[StepBars]:
+def beginning(stderr: Any) -> Iterator[StepBars]:
     """Whatever is wrong before the first picture ends the command; what it yields shows how far heads have come."""
-    steps = StepBars()
     try:
         bulk.torch_threads(bulk.cores())  # heads are computed by this thread
-        yield steps
+        with step_bars(stderr) as steps:
+            yield steps
     except ClassifierError as error:
         raise nothing_done(str(error)) from error
-    finally:
-        steps.close()
 
 
 def digest_of(*parts: Any) -> str:
@@ -100,7 +103,7 @@ class Watch:
         self.finder, self.verb, self.stderr = finder, verb, stderr
         self.tally, self.before = bulk.Tally(), 0  # files that an earlier run has done
         self.started, self.processor = time.monotonic(), time.process_time()
-        self.bar = bar(getattr(stderr, "_out", stderr), unit=" pictures", smoothing=0.05)
+        self.bar = bar(stream_of(stderr), unit=" pictures", smoothing=0.05)
         if not self.bar.disable:
             threading.Thread(target=self.count, daemon=True).start()
 
@@ -155,13 +158,3 @@ class Watch:
             f" in {seconds:.1f} s: {done / seconds:.1f} a second; of processor time reading took {read:.1f} ms each, "
             f"computing {compute:.1f}; {bulk.cores()} cores {min(1, busy):.0%} busy"
         )
-
-
-@contextmanager
-def closed_pipe_quiet() -> Iterator[None]:
-    """Who reads stdout may stop, as `| head` does: the command ends, and says nothing."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at exit
-        raise SystemExit(CLOSED_PIPE) from None

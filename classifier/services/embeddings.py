@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from classifier.logs import line
 from classifier.models import Embedding, Upload
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from classifier.engine import Engine
+    from classifier.engine import Engine, Head
+    from classifier.services.shards import Shards
 
 logger = logging.getLogger(__name__)
+
+EXPORTED_AT_ONCE = 1000  # rows of the database in memory
 
 
 def owner_of(upload: Upload) -> str:
@@ -122,3 +125,50 @@ def _embed(loaded: Engine, pictures: list[tuple[Upload, Image]]) -> None:
             ),
             ignore_conflicts=True,  # the server may have classified one meanwhile
         )
+
+
+def history_export(output: Shards, weights_sha256: str, *, owner: str | None, progress: Callable[[], object]) -> int:
+    """Write what one model made of the stored pictures, without what `output` has already; returns how many.
+
+    `owner`: an API key's name, or an owner's key; all where None.
+    """
+    rows = Embedding.objects.filter(weights_sha256=weights_sha256).select_related("upload").order_by("pk")
+    rows = rows.defer("upload__image", "upload__words")
+    if owner is not None:
+        rows = rows.filter(Q(upload__owner=owner) | Q(upload__api_key__name=owner))
+    written = 0
+    for row in rows.iterator(chunk_size=EXPORTED_AT_ONCE):
+        facts = _facts_of(row.upload)
+        if facts["image_path"] not in output.done:
+            vector = embedding_unpack(row)
+            output.add(vector, facts | {"embedding": vector})
+            written += 1
+        progress()
+    output.close()
+    return written
+
+
+def _facts_of(upload: Upload) -> dict[str, object]:
+    return {
+        "image_path": f"/uploads/{upload.pk}/image",
+        "id": str(upload.pk),
+        "name": upload.name,
+        "created": upload.created,
+        "sha256": upload.sha256,
+        "width": upload.width,
+        "height": upload.height,
+        "label_set": upload.label_set,
+        "label": upload.top_label,
+        "score": upload.top_score,
+    }
+
+
+def head_export(head: Head, output: Shards) -> int:
+    """Write the embeddings of a head's labels, without what `output` has already; returns how many."""
+    written = 0
+    for label, row in zip(head.labels, head.weights, strict=True):
+        if label not in output.done:
+            output.add(row, {"caption": label})
+            written += 1
+    output.close()
+    return written

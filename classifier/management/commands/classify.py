@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from classifier.engine import Engine, Head
 from classifier.management import bulk as shared
 from classifier.management.results import FORMATS, Format, Run, format_of, output_continue
+from classifier.management.terminal import closed_pipe_quiet, stream_of
 from classifier.services import bulk, engines, heads, storing
 
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         finder = shared.finder_make(options)
-        with shared.beginning() as steps:
+        with shared.beginning(self.stderr) as steps:
             loaded, choice = engines.engine_get(), shared.choice_of_options(options)
             head = heads.head_at_once(loaded, choice, steps)
         if loaded.info.standin:
@@ -63,8 +64,8 @@ class Command(BaseCommand):
     def output(self, path: Path | None, form: Format) -> Iterator[tuple[Callable[[str], object], set[str]]]:
         """A function that writes, and the keys of what is written already."""
         if path is None:
-            out = getattr(self.stdout, "_out", self.stdout)
-            with shared.closed_pipe_quiet():
+            out = stream_of(self.stdout)
+            with closed_pipe_quiet():
                 if form.ending == ".csv":
                     out.write(form.head())
                 yield lambda text: flushed(out, text), set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -9,7 +10,7 @@ from django.db import connection
 
 from classifier import vectors
 from classifier.errors import ClassifierError
-from classifier.management.commands.prepare_model import ProgressLine
+from classifier.management.terminal import step_bars
 from classifier.services import embeddings, engines
 
 
@@ -20,16 +21,14 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=16, help="pictures at a time (16)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        line = ProgressLine(self.stderr)
         try:
             loaded = engines.engine_get()
-            done = embeddings.uploads_embed(
-                loaded=loaded, batch=options["batch"], progress=lambda done, total: line("Embedding", done, total)
-            )
+            with step_bars(self.stderr) as progress:
+                done = embeddings.uploads_embed(
+                    loaded=loaded, batch=options["batch"], progress=partial(progress, "embedding")
+                )
         except ClassifierError as error:
             raise CommandError(str(error)) from error
-        finally:
-            line.end()
         self.stdout.write(
             f"{done.embedded} uploads embedded with {loaded.info.model}; {done.broken} could not be read."
         )

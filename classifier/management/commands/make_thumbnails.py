@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from classifier.errors import Busy
-from classifier.management.commands.prepare_model import ProgressLine
+from classifier.management.terminal import step_bars
 from classifier.services import thumbnails
 
 
@@ -18,13 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=50, help="uploads read at a time (50)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        progress = ProgressLine(self.stderr)
         try:
-            done = thumbnails.thumbnails_make(
-                batch=options["batch"], progress=lambda done, total: progress("Thumbnails", done, total)
-            )
+            with step_bars(self.stderr) as progress:
+                done = thumbnails.thumbnails_make(batch=options["batch"], progress=partial(progress, "thumbnails"))
         except Busy as error:
             raise CommandError(str(error)) from error
-        finally:
-            progress.end()
         self.stdout.write(f"{done.made} thumbnails made; {done.broken} pictures could not be read.")

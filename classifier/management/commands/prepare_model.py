@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from safetensors import SafetensorError
 
 from classifier.engine import PRECISIONS, prepare
 from classifier.engine.tried import tried_lines
 from classifier.errors import DownloadError, ModelError
+from classifier.management.terminal import step_bars
 from classifier.services.engines import engine_config
 
 NO_DOWNLOAD = 3  # the exit status by which script/server knows that the checkpoint cannot be fetched from here
-
-
-class ProgressLine:
-    """One line per step: redrawn in place on a terminal, printed once when done elsewhere."""
-
-    def __init__(self, stream: OutputWrapper) -> None:
-        self.stream, self.step, self.drawn = stream, "", 0.0
-        self.terminal = stream.isatty()
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        new, finished = step != self.step, total > 0 and done >= total
-        if not (new or finished) and time.monotonic() - self.drawn < 0.2:  # seconds
-            return
-        if new and self.step and self.terminal:
-            self.stream.write("\n", str, "")
-        self.step, self.drawn = step, time.monotonic()
-        if self.terminal:
-            share = done / total if total else 0
-            bar = "#" * round(30 * share)
-            self.stream.write(f"\r{step}: [{bar:30}] {share:4.0%}", str, "")
-            self.stream.flush()
-        elif new:
-            self.stream.write(step, str)
-
-    def end(self) -> None:
-        if self.terminal and self.step:
-            self.stream.write("\n", str, "")
 
 
 class Command(BaseCommand):
@@ -56,17 +29,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         changes = {name: options[name] for name in ("model", "precision") if options[name]}
-        line = ProgressLine(self.stderr)
         try:
             config = dataclasses.replace(engine_config(), **changes)
             # Nobody is served meanwhile: take the cores that serving shares out.
             config = dataclasses.replace(config, threads=max(config.threads, min(os.cpu_count() or 1, 4)))
-            manifest = prepare(
-                config,
-                progress=line,
-                download_only=options["download_only"],
-                keep_checkpoint=options["keep_checkpoint"],
-            )
+            with step_bars(self.stderr, steps=True) as progress:
+                manifest = prepare(
+                    config,
+                    progress=progress,
+                    download_only=options["download_only"],
+                    keep_checkpoint=options["keep_checkpoint"],
+                )
         except DownloadError as error:
             raise CommandError(str(error), returncode=NO_DOWNLOAD) from error
         except ModelError as error:
@@ -75,8 +48,6 @@ class Command(BaseCommand):
             raise CommandError(f"The model could not be written to {config.model_dir}: {error}") from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted; run it again to go on.") from None
-        finally:
-            line.end()
         if manifest:
             for tried in tried_lines(manifest):
                 self.stdout.write(tried)
