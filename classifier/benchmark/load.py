@@ -11,9 +11,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def upload_many(
 
     A patient client waits as a 503 tells it to; others come back at once.
     """
-    result, lock, number, stop = Result(), threading.Lock(), count(), threading.Event()
+    result, lock, number = Result(), threading.Lock(), count()
     end = time.monotonic() + (seconds or 3600)
 
     def visit() -> None:
@@ -106,21 +107,30 @@ def upload_many(
             if patient and wait:
                 time.sleep(wait)
 
-    def watch() -> None:
-        while not stop.wait(0.1):
-            result.peak = result.peak.highest(memory(server.process.pid))
-
     started = time.monotonic()
+    result.peak = peak_while(server, [visit] * clients)
+    result.took = time.monotonic() - started
+    return result
+
+
+def peak_while(server: Server, visits: Sequence[Callable[[], None]], every: float = 0.1) -> Memory:
+    """The most memory that the server takes while all these visits go on at once, looked at `every` so many seconds."""
+    peak, stop = memory(server.process.pid), threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not stop.wait(every):
+            peak = peak.highest(memory(server.process.pid))
+
     watcher = threading.Thread(target=watch)
-    threads = [threading.Thread(target=visit) for _ in range(clients)]
+    threads = [threading.Thread(target=visit) for visit in visits]
     for thread in [watcher, *threads]:
         thread.start()
     for thread in threads:
         thread.join()
-    result.took = time.monotonic() - started
     stop.set()
     watcher.join()
-    return result
+    return peak
 
 
 def _upload(
@@ -160,7 +170,6 @@ def everything_at_once(server: Server, *, turns: int = 10) -> tuple[Counter, Mem
     """
     pictures, largest = list(photos().values()), [large_jpeg(), large_png(30)]
     answers: Counter = Counter()
-    peak, stop = [memory(server.process.pid)], threading.Event()
 
     def label(visitor: int) -> None:
         for turn in range(turns):
@@ -172,19 +181,8 @@ def everything_at_once(server: Server, *, turns: int = 10) -> tuple[Counter, Mem
         for turn in range(turns):
             answers[client.upload(largest[(visitor + turn) % 2]).status] += 1
 
-    def watch() -> None:
-        while not stop.wait(0.05):
-            peak[0] = peak[0].highest(memory(server.process.pid))
-
-    threads = [threading.Thread(target=work, args=(visitor,)) for visitor, work in enumerate([label] * 3 + [look] * 5)]
-    watcher = threading.Thread(target=watch)
-    for thread in [watcher, *threads]:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    stop.set()
-    watcher.join()
-    return answers, peak[0]
+    visits = [partial(work, visitor) for visitor, work in enumerate([label] * 3 + [look] * 5)]
+    return answers, peak_while(server, visits, every=0.05)
 
 
 # --- manage.py benchmark --server --------------------------------------------------------------------------------

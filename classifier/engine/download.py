@@ -72,9 +72,7 @@ def fetch_once(url: str, part: Path, progress: Progress | None) -> str:
     digest, done = hashlib.sha256(), 0
     if part.exists():
         with part.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                done += len(chunk)
+            digest, done = hashlib.file_digest(file, "sha256"), file.tell()
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         if done and answer.status != 206:  # the server sends it all again; file:// has no status

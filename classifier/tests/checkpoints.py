@@ -6,10 +6,12 @@ the three extra entries input_resolution, context_length and vocab_size.
 
 import atexit
 import functools
-import importlib.util
-import sys
 import tempfile
 from pathlib import Path
+
+from django.test import SimpleTestCase
+
+from classifier.engine.tokenizer import clip_package
 
 # name: (embed_dim, image_resolution, vision_layers, vision_width, vision_patch_size,
 #        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers)
@@ -26,7 +28,7 @@ SHAPES = {
 
 def clip_model_module():
     """OpenAI's clip.model, without running clip/__init__.py, which imports torchvision."""
-    sys.modules.setdefault("clip", importlib.util.module_from_spec(importlib.util.find_spec("clip")))
+    clip_package()
     import clip.model
 
     return clip.model
@@ -115,3 +117,16 @@ def reference(path: Path):
 
     state = torch.jit.load(str(path), map_location="cpu").state_dict()
     return clip_model_module().build_model(state).float()
+
+
+class OneThreadTestCase(SimpleTestCase):
+    """Sums come in one order, so that results can be compared to the last digits."""
+
+    @classmethod
+    def setUpClass(cls):
+        import torch
+
+        super().setUpClass()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        cls.addClassCleanup(torch.set_num_threads, threads)

@@ -3,10 +3,12 @@
 from unittest import mock
 
 import numpy as np
+from django.test import TestCase
 from PIL import ImageColor
 
 from classifier.engine import Answer, Engine, Head, ModelInfo
 from classifier.engine.occlusion import Occlusion, windows
+from classifier.services import heads, texts
 
 COLOURS = {name: np.array(ImageColor.getrgb(name)) for name in ("red", "green", "blue", "yellow", "black", "white")}
 MODEL = ModelInfo("colours", "fp32", "c0105" + "0" * 59, dim=4, input_resolution=8, standin=False, manifest={})
@@ -78,3 +80,14 @@ class ColourEngine(Engine):
 def serve(loaded: Engine):
     """Make the services answer with this engine."""
     return mock.patch("classifier.services.engines.engine_get", return_value=loaded)
+
+
+class ColourTestCase(TestCase):
+    """The colour engine answers, and no label or prompt is remembered from another test."""
+
+    def setUp(self):
+        heads.heads_forget()
+        texts.cache.clear()
+        self.addCleanup(texts.cache.clear)
+        self.engine = ColourEngine()
+        self.enterContext(serve(self.engine))

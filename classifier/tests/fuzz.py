@@ -22,8 +22,9 @@ from PIL import Image
 
 from classifier.errors import ImageError
 from classifier.pictures import containers, decoding, pixels, reading
-from classifier.tests.hostile.common import LIMITS, encoded, exif_bomb, noise
+from classifier.tests.hostile.common import LIMITS, exif_bomb, noise
 from classifier.tests.hostile.measure import MEMORY, SECONDS, measured
+from classifier.tests.photos import encoded
 
 SEED = 2026
 ADDRESS_SPACE = 400_000_000  # bytes of this process

@@ -6,15 +6,12 @@ import os
 import subprocess
 import sys
 import urllib.parse
-from pathlib import Path
 
-import skimage
 from django.db import connection
 from django.test import TransactionTestCase, skipUnlessDBFeature
 
 from classifier.benchmark.server import ROOT, Client, Server
-
-PHOTOS = Path(skimage.__file__).parent / "data"
+from classifier.tests.photos import PHOTOS
 
 
 def photo(name: str = "coffee.png") -> bytes:

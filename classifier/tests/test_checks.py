@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 class ChecksTests(SimpleTestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.enterContext(self.settings(CLIP_MODEL_DIR=self.folder / "model", CLIP_MODEL="ViT-B/32"))
         self.enterContext(mock.patch.object(sys, "argv", ["manage.py", "check"]))
 

@@ -1,18 +1,13 @@
 """What the tests of the REST API call it with."""
 
-import io
-from pathlib import Path
-
-import skimage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, TestCase
-from PIL import Image
 
 from classifier.models import ApiKey
 from classifier.services.keys import api_key_issue
+from classifier.tests.photos import PHOTOS, plain
 from classifier.tests.services.test_uploads import use_engine
 
-PHOTOS = Path(skimage.__file__).parent / "data"
 UPLOADS = "/api/v1/uploads"
 ZERO_SHOT = "/api/v1/zero-shot-image-classification"
 
@@ -22,9 +17,7 @@ def photo(name: str = "coffee.png") -> SimpleUploadedFile:
 
 
 def small_jpeg(colour: str = "red") -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (32, 24), colour).save(stream, "JPEG")
-    return stream.getvalue()
+    return plain("JPEG", colour)
 
 
 def bearer(token: str) -> dict:

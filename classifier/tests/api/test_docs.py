@@ -1,16 +1,14 @@
 """The API's documentation in a real browser."""
 
-from pathlib import Path
-
-import skimage
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from classifier.models import ApiKey, Upload
 from classifier.services.keys import api_key_issue
 from classifier.tests.browser import DESKTOP, PHONE, BrowserTestCase
+from classifier.tests.photos import PHOTOS
 
-COFFEE = str(Path(skimage.__file__).parent / "data" / "coffee.png")
+COFFEE = str(PHOTOS / "coffee.png")
 DOCS = "/api/v1/docs"
 
 

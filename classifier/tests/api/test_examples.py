@@ -8,13 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import skimage
 from django.conf import settings
 from django.test import LiveServerTestCase, override_settings
 from PIL import Image
 
 from classifier.models import ApiKey, Upload
 from classifier.services.keys import api_key_issue
+from classifier.tests.photos import PHOTOS
 
 # Language of a fenced block -> how to run it, and the file name it needs.
 RUNNERS = {
@@ -28,7 +28,7 @@ RUNNERS = {
 class ExampleTests(LiveServerTestCase):
     def setUp(self):
         self.directory = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        with Image.open(Path(skimage.__file__).parent / "data" / "coffee.png") as photo:
+        with Image.open(PHOTOS / "coffee.png") as photo:
             photo.save(self.directory / "photo.jpg")
         self.api_key = ApiKey(name="example")
         self.token = api_key_issue(api_key=self.api_key)

@@ -1,13 +1,13 @@
 """Hugging Face's own client, pointed at a running server."""
 
 import os
-from pathlib import Path
 from unittest import mock
 
-import skimage
 from django.test import LiveServerTestCase, override_settings
 
-PHOTO = Path(skimage.__file__).parent / "data" / "coffee.png"
+from classifier.tests.photos import PHOTOS
+
+PHOTO = PHOTOS / "coffee.png"
 
 
 @override_settings(CLIP_MODEL="standin")

@@ -6,26 +6,21 @@ import uuid
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from classifier.models import Classification, LabelHead, LabelSet, Upload
-from classifier.services import heads, label_sets, texts
+from classifier.services import label_sets
 from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, bearer, issue, small_jpeg
-from classifier.tests.colour_engine import MODEL, ColourEngine, serve
+from classifier.tests.colour_engine import MODEL, ColourTestCase
 from classifier.tests.people import staff
 from classifier.tests.services.test_search import coloured
 
 LABEL_SETS, SEARCH = "/api/v1/label-sets", "/api/v1/search"
 
 
-class LabelsTestCase(TestCase):
+class LabelsTestCase(ColourTestCase):
     def setUp(self):
-        heads.heads_forget()
-        texts.cache.clear()
-        self.addCleanup(texts.cache.clear)
-        self.engine = ColourEngine()
-        self.enterContext(serve(self.engine))
+        super().setUp()
         self.api_key, token = issue()
         self.headers = bearer(token)
 

@@ -11,7 +11,8 @@ from PIL import Image
 from classifier.models import Classification, Upload
 from classifier.services import engines, uploads
 from classifier.services.keys import SECRET_PREFIX
-from classifier.tests.api.calls import PHOTOS, UPLOADS, ZERO_SHOT, ApiTestCase, photo, small_jpeg
+from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, ApiTestCase, photo, small_jpeg
+from classifier.tests.photos import PHOTOS
 
 
 @override_settings(CLIP_MODEL="standin")

@@ -8,7 +8,8 @@ from django.test import override_settings
 from classifier.models import Upload
 from classifier.services import engines
 from classifier.services.keys import KEY_PREFIX
-from classifier.tests.api.calls import PHOTOS, ZERO_SHOT, ApiTestCase, bearer, issue
+from classifier.tests.api.calls import ZERO_SHOT, ApiTestCase, bearer, issue
+from classifier.tests.photos import PHOTOS
 
 
 @override_settings(CLIP_MODEL="standin")

@@ -1,8 +1,6 @@
 """What goes wrong around the server: the database away, no model, a full disk, a cut network, too many visitors."""
 
 import functools
-import hashlib
-import http.server
 import os
 import resource
 import shutil
@@ -13,15 +11,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from unittest import TestCase, mock, skipUnless
+from unittest import TestCase, skipUnless
 
 import psycopg2
 from django.db import connection
 
 from classifier.benchmark.load import upload_many
 from classifier.benchmark.server import ROOT, Server, postgres_start, processes
-from classifier.engine import download
-from classifier.errors import DownloadError
 from classifier.models import Upload
 from classifier.tests.checkpoints import checkpoint
 from classifier.tests.serving import ServerTestCase, collect_static, manage, photo
@@ -231,53 +227,3 @@ class ModelTests(ServerTestCase):
         done = self.prepare()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(damaged.get("/readyz").status, 200)
-
-
-class Mirror(http.server.BaseHTTPRequestHandler):
-    """Serves `content` from where it is asked to, but never more than `at_once` bytes before the line is cut."""
-
-    content = bytes(range(256)) * 4000
-    at_once = 300_000
-
-    def do_GET(self) -> None:
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        rest = self.content[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        self.wfile.write(rest[: self.at_once])
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class NetworkCutTests(TestCase):
-    def setUp(self):
-        self.mirror = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
-        threading.Thread(target=self.mirror.serve_forever).start()
-        self.addCleanup(self.mirror.server_close)
-        self.addCleanup(self.mirror.shutdown)
-        self.url = f"http://127.0.0.1:{self.mirror.server_port}/file"
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.part = Path(folder.name) / "file.part"
-        patched = mock.patch.object(download.time, "sleep")
-        patched.start()
-        self.addCleanup(patched.stop)
-
-    def test_a_line_that_is_cut_again_and_again_brings_the_file_nonetheless(self):
-        found = download.fetch(self.url, self.part, None)
-        self.assertEqual(found, hashlib.sha256(Mirror.content).hexdigest())
-        self.assertEqual(self.part.read_bytes(), Mirror.content)
-
-    def test_a_dead_line_is_given_up_and_what_came_is_kept(self):
-        with mock.patch.object(Mirror, "at_once", 0), self.assertRaises(DownloadError):
-            download.fetch(self.url, self.part, None)
-        with mock.patch.object(Mirror, "content", Mirror.content[:-1]):
-            download.fetch(self.url, self.part, None)
-        kept = self.part.stat().st_size
-        self.mirror.shutdown()
-        self.mirror.server_close()
-        with self.assertRaisesRegex(DownloadError, "could not be fetched"):
-            download.fetch(self.url, self.part, None)
-        self.assertEqual(self.part.stat().st_size, kept)

@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from classifier.tests.photos import photo
+
 CROPS = 3  # of each photo: 48 in all
 PHOTOS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
@@ -136,16 +138,13 @@ def photo_findings(opened, directory: Path, taken, judge) -> list[dict]:
 
 def photo_crops() -> list:
     """scikit-image's photos, cut into squares of half its shorter side, from corner to corner."""
-    import skimage
-    from PIL import Image
-
     crops = []
     for name in PHOTOS:
-        photo = Image.open(Path(skimage.__file__).parent / "data" / name).convert("RGB")
-        side = min(photo.size) // 2
+        picture = photo(name)
+        side = min(picture.size) // 2
         for place in range(CROPS):
-            left, top = ((photo.width - side) * place // (CROPS - 1), (photo.height - side) * place // (CROPS - 1))
-            crops.append(photo.crop((left, top, left + side, top + side)))
+            left, top = ((picture.width - side) * place // (CROPS - 1), (picture.height - side) * place // (CROPS - 1))
+            crops.append(picture.crop((left, top, left + side, top + side)))
     return crops
 
 

@@ -1,13 +1,18 @@
 """manage.py prepare_model, when the checkpoint has to be fetched first, from a mirror on this machine."""
 
 import hashlib
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from unittest import mock
 
 from django.core.management import CommandError
+from django.test import SimpleTestCase
 
+from classifier.engine import download
 from classifier.engine.checkpoint import MODELS
+from classifier.errors import DownloadError
 from classifier.tests.engine.test_prepare_model import PrepareTestCase
 
 
@@ -34,6 +39,16 @@ class Mirror(BaseHTTPRequestHandler):
         pass
 
 
+def mirror_serve(test, **attributes) -> tuple[type[Mirror], ThreadingHTTPServer]:
+    """A mirror on this machine until the test has ended."""
+    mirror = type("TestMirror", (Mirror,), {"ranges": [], **attributes})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), mirror)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    test.addCleanup(server.server_close)
+    test.addCleanup(server.shutdown)
+    return mirror, server
+
+
 class DownloadTests(PrepareTestCase):
     """CLIP_MODEL names a model, which a mirror on this machine serves."""
 
@@ -41,20 +56,12 @@ class DownloadTests(PrepareTestCase):
         super().setUp()
         self.content = self.path.read_bytes()
         sha256 = hashlib.sha256(self.content).hexdigest()
-        models = mock.patch.dict(MODELS, {"ViT-B/32": (sha256, "ViT-B-32.pt")})
-        models.start()
-        self.addCleanup(models.stop)
-        sleep = mock.patch("classifier.engine.download.time.sleep")
-        sleep.start()
-        self.addCleanup(sleep.stop)
+        self.enterContext(mock.patch.dict(MODELS, {"ViT-B/32": (sha256, "ViT-B-32.pt")}))
+        self.enterContext(mock.patch("classifier.engine.download.time.sleep"))
         self.serve(content=self.content)
 
     def serve(self, **attributes):
-        self.mirror = type("TestMirror", (Mirror,), {"ranges": [], **attributes})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), self.mirror)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
+        self.mirror, server = mirror_serve(self, **attributes)
         self.use(CLIP_MODEL="ViT-B/32", CLIP_WEIGHTS_URL=f"http://127.0.0.1:{server.server_port}/models/")
 
     def test_it_fetches_converts_and_throws_the_download_away(self):
@@ -108,3 +115,32 @@ class DownloadTests(PrepareTestCase):
         self.use(CLIP_WEIGHTS_URL="ftp://example.org/")
         with self.assertRaisesMessage(CommandError, "must begin with http://"):
             self.prepare()
+
+
+class NetworkCutTests(SimpleTestCase):
+    """A line that is cut after 300 kB each time."""
+
+    content = bytes(range(256)) * 4000
+
+    def setUp(self):
+        self.handler, self.mirror = mirror_serve(self, content=self.content, cut=300_000, cuts=1_000_000)
+        self.url = f"http://127.0.0.1:{self.mirror.server_port}/file"
+        self.part = Path(self.enterContext(tempfile.TemporaryDirectory())) / "file.part"
+        self.enterContext(mock.patch("classifier.engine.download.time.sleep"))
+
+    def test_a_line_that_is_cut_again_and_again_brings_the_file_nonetheless(self):
+        found = download.fetch(self.url, self.part, None)
+        self.assertEqual(found, hashlib.sha256(self.content).hexdigest())
+        self.assertEqual(self.part.read_bytes(), self.content)
+
+    def test_a_dead_line_is_given_up_and_what_came_is_kept(self):
+        with mock.patch.object(self.handler, "cut", 0), self.assertRaises(DownloadError):
+            download.fetch(self.url, self.part, None)
+        with mock.patch.object(self.handler, "content", self.content[:-1]):
+            download.fetch(self.url, self.part, None)
+        kept = self.part.stat().st_size
+        self.mirror.shutdown()
+        self.mirror.server_close()
+        with self.assertRaisesRegex(DownloadError, "could not be fetched"):
+            download.fetch(self.url, self.part, None)
+        self.assertEqual(self.part.stat().st_size, kept)

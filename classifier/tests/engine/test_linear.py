@@ -126,13 +126,10 @@ def smoothed(state, shape):
     return int8_store(state, shape, calibration.scales)
 
 
-class QuantisationTests(SimpleTestCase):
+class QuantisationTests(checkpoints.OneThreadTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        cls.addClassCleanup(torch.set_num_threads, threads)
         cls.probes = drawn_pixels(PROBES, 64)
 
     def cosines(self, path, store):

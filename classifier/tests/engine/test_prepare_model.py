@@ -21,7 +21,8 @@ from classifier.engine.artifact import FORMAT, artifact_directory
 from classifier.errors import ModelUnavailable
 from classifier.services.engines import engine_config
 from classifier.tests import checkpoints
-from classifier.tests.engine.test_tower import photo, photo_pixels
+from classifier.tests.engine.test_tower import photo_pixels
+from classifier.tests.photos import photo
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ("a photo of a {}.",)  # OpenAI's 80 make a head that takes minutes
@@ -55,9 +56,7 @@ class PrepareTestCase(SimpleTestCase):
     outliers, gain = "", 40.0
 
     def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.model_dir = Path(directory.name) / "model"
+        self.model_dir = Path(self.enterContext(tempfile.TemporaryDirectory())) / "model"
         self.path = checkpoints.checkpoint(self.model, self.outliers, self.gain)
         self.use(CLIP_MODEL=str(self.path), CLIP_MODEL_DIR=self.model_dir, CLIP_THREADS=1, CLIP_PRECISION="auto")
         templates = mock.patch("classifier.engine.conversion.imagenet_templates", lambda: TEMPLATES)

@@ -132,13 +132,8 @@ class HeadTests(TextTests):
 
 class ResumeTests(TextTests):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name) / "cache"
-        for name, value in (("CHUNK", 40), ("SAVE_SECONDS", 0)):
-            patch = mock.patch.object(prompts, name, value)
-            patch.start()
-            self.addCleanup(patch.stop)
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory())) / "cache"
+        self.enterContext(mock.patch.multiple(prompts, CHUNK=40, SAVE_SECONDS=0))
 
     def build(self, stop_after=None, sha256="abc", **options):
         """The head and the progress calls; `stop_after` calls the build is interrupted."""

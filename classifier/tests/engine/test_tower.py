@@ -1,9 +1,6 @@
 """The image tower in every precision against OpenAI's own network, and the preprocessing against OpenAI's pipeline."""
 
-from pathlib import Path
-
 import numpy as np
-import skimage
 import torch
 from django.test import SimpleTestCase
 from PIL import Image
@@ -15,14 +12,10 @@ from classifier.engine.preprocess import picture_crop, picture_to_pixels
 from classifier.engine.resnet_tower import ResNetTower, resnet_store
 from classifier.engine.weights_file import WeightsFile, weights_write
 from classifier.tests import checkpoints
+from classifier.tests.photos import photo
 
-PHOTOS = Path(skimage.__file__).parent / "data"
 NAMES = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycle_left.png")
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-
-
-def photo(name: str) -> Image.Image:
-    return Image.open(PHOTOS / name).convert("RGB")
 
 
 def photo_pixels(side: int, count: int = len(NAMES)) -> torch.Tensor:
@@ -65,15 +58,8 @@ class PreprocessTests(SimpleTestCase):
                 self.assertTrue(np.array_equal(picture_to_pixels(seen, 224), picture_to_pixels(picture, 224)))
 
 
-class ParityTests(SimpleTestCase):
+class ParityTests(checkpoints.OneThreadTestCase):
     """Against `encode_image` of the `clip` package on the same tensors."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        cls.addClassCleanup(torch.set_num_threads, threads)
 
     def tower(self, path, precision, kernel=None):
         opened, file = checkpoint_open(path), checkpoints.scratch() / f"{path.stem}-{precision}.safetensors"

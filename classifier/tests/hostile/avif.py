@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, flat, noise
+from classifier.tests.hostile.common import FULL, Cases, exif_bomb, flat, noise
+from classifier.tests.photos import encoded
 
 
 def cases() -> Cases:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -13,12 +12,6 @@ LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
 FULL = 19_900_000  # bytes: as large as a file may be
 
 Cases = dict[str, tuple[str, Callable[[], bytes]]]  # name: (what must come of it, the file)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def noise(mode: str = "RGB", size: tuple[int, int] = (64, 64)) -> Image.Image:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from classifier.tests.hostile.common import FULL, Cases, encoded, flat, noise
+from classifier.tests.hostile.common import FULL, Cases, flat, noise
+from classifier.tests.photos import encoded
 
 
 def cases() -> Cases:

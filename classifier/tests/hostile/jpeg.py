@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, exif_loop, flat, noise
+from classifier.tests.hostile.common import FULL, Cases, exif_bomb, exif_loop, flat, noise
+from classifier.tests.photos import encoded
 
 
 def segment(marker: int, body: bytes) -> bytes:

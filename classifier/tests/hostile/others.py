@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from classifier.tests.hostile.common import FULL, LIMITS, Cases, encoded, noise
+from classifier.tests.hostile.common import FULL, LIMITS, Cases, noise
+from classifier.tests.photos import encoded
 
 
 def cases() -> Cases:

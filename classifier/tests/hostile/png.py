@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from classifier.tests.hostile.common import FULL, Cases, encoded, exif_bomb, flat, zeros
+from classifier.tests.hostile.common import FULL, Cases, exif_bomb, flat, zeros
+from classifier.tests.photos import encoded
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:

@@ -6,7 +6,8 @@ import struct
 import zlib
 
 from classifier.tests.hostile import jpeg
-from classifier.tests.hostile.common import FULL, Cases, encoded, flat, zeros
+from classifier.tests.hostile.common import FULL, Cases, flat, zeros
+from classifier.tests.photos import encoded
 
 
 def tiff(tags: list[tuple[int, int, int, int]], data: bytes = b"", following: int = 0) -> bytes:

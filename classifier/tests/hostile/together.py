@@ -12,8 +12,9 @@ import threading
 import time
 
 from classifier.pictures import reading
-from classifier.tests.hostile.common import LIMITS, encoded, flat
+from classifier.tests.hostile.common import LIMITS, flat
 from classifier.tests.hostile.measure import allocator_as_deployed, measured
+from classifier.tests.photos import encoded
 
 
 def pictures() -> list[bytes]:

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from unittest import mock
 
-import skimage
 from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase, TestCase
 from PIL import Image
@@ -22,9 +21,9 @@ from PIL import Image
 from classifier.models import ApiKey, Upload
 from classifier.services.label_sets import label_set_create
 from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.photos import PHOTOS
 
 ROOT = Path(__file__).parents[3]
-PHOTOS = Path(skimage.__file__).parent / "data"
 
 
 class FolderCase(SimpleTestCase):

@@ -7,9 +7,10 @@ from PIL import Image, PngImagePlugin
 from classifier.errors import BrokenImage, UnsupportedImage
 from classifier.pictures import containers
 from classifier.pictures.containers.parts import Damaged, Parts, Stream, exactly
-from classifier.tests.hostile.common import encoded, exif_bomb, noise
+from classifier.tests.hostile.common import exif_bomb, noise
 from classifier.tests.hostile.jpeg import segment
 from classifier.tests.hostile.png import chunk
+from classifier.tests.photos import encoded
 
 
 def bare(name, data):

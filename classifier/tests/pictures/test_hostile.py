@@ -11,9 +11,9 @@ from classifier.capacity.limits import DECODE_MEMORY, TOGETHER_MEMORY
 from classifier.errors import BrokenImage
 from classifier.pictures import decoding
 from classifier.tests.hostile import cases, cuts
-from classifier.tests.hostile.common import LIMITS, encoded
+from classifier.tests.hostile.common import LIMITS
 from classifier.tests.hostile.measure import MEMORY, SANDBOX_MEMORY, SECONDS
-from classifier.tests.pictures.test_reading import photo
+from classifier.tests.photos import encoded, photo
 
 ROOT = Path(__file__).resolve().parents[3]
 

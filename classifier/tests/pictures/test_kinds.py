@@ -9,7 +9,8 @@ from django.test import SimpleTestCase
 from PIL import Image, ImageDraw
 
 from classifier.errors import BrokenImage, UnsupportedImage
-from classifier.tests.pictures.test_reading import encoded, photo, read, values
+from classifier.tests.photos import encoded, photo
+from classifier.tests.pictures.test_reading import read, values
 
 SAMSUNG = b"SEFH" + struct.pack("<LLLLL", 107, 1, 0x0A01, 20, 20) + struct.pack("<L", 24) + b"SEFT"
 

@@ -1,6 +1,5 @@
 import io
 import struct
-from pathlib import Path
 
 import numpy as np
 from django.test import SimpleTestCase
@@ -8,24 +7,9 @@ from PIL import Image
 
 from classifier.pictures import containers, decoding, pixels, reading
 from classifier.tests.hostile import NAMES
+from classifier.tests.photos import PHOTOS, encoded, photo
 
 LIMITS = {"max_bytes": 20_000_000, "max_pixels": 50_000_000}
-
-
-def photo_path(name):
-    import importlib.util
-
-    return Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data" / name
-
-
-def photo(name="chelsea.png"):
-    return Image.open(photo_path(name)).convert("RGB")
-
-
-def encoded(image, kind, **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def read(data, **changed):
@@ -73,7 +57,7 @@ class FormatTests(SimpleTestCase):
                 self.assertReads(encoded(chelsea, kind, quality=90), chelsea, name, tolerance=4)
 
     def test_an_ordinary_jpeg_is_decoded_as_openai_decodes_it(self):
-        for path in (photo_path("rocket.jpg"), photo_path("retina.jpg")):
+        for path in (PHOTOS / "rocket.jpg", PHOTOS / "retina.jpg"):
             self.assertReads(path.read_bytes(), Image.open(path).convert("RGB"), "JPEG")
 
     def test_palette_grey_and_bilevel_pictures(self):

@@ -9,7 +9,8 @@ from PIL import Image
 from classifier.capacity import limits
 from classifier.errors import BrokenImage, ImageError, ImageTooLarge, MissingImage, TooManyPixels, UnsupportedImage
 from classifier.pictures import pixels, reading
-from classifier.tests.pictures.test_reading import LIMITS, encoded, photo, read
+from classifier.tests.photos import encoded, photo
+from classifier.tests.pictures.test_reading import LIMITS, read
 
 
 class RefusalTests(SimpleTestCase):

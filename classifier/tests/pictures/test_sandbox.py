@@ -8,7 +8,8 @@ from PIL import Image
 
 from classifier import errors
 from classifier.pictures import reading, sandbox
-from classifier.tests.hostile.common import encoded, flat, noise
+from classifier.tests.hostile.common import flat, noise
+from classifier.tests.photos import encoded
 
 
 def read(image, name="TIFF", max_pixels=50_000_000):

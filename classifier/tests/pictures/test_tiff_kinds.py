@@ -9,7 +9,8 @@ from django.test import SimpleTestCase
 from PIL import Image
 
 from classifier.errors import BrokenImage, ImageError, UnsupportedImage
-from classifier.tests.pictures.test_reading import encoded, photo, read
+from classifier.tests.photos import encoded, photo
+from classifier.tests.pictures.test_reading import read
 
 COLOURS = {"minisblack": 1, "miniswhite": 1, "rgb": 3, "separated": 4}
 EXTRAS = ((), ("unassalpha",), ("assocalpha",), ("unspecified",))

@@ -5,14 +5,12 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-import skimage
 from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase
 from PIL import Image
 
 from classifier.tests.colour_engine import ColourEngine, serve
-
-PHOTOS = Path(skimage.__file__).parent / "data"
+from classifier.tests.photos import PHOTOS
 
 
 def call(*arguments, loaded=None, **options) -> str:
@@ -24,9 +22,7 @@ def call(*arguments, loaded=None, **options) -> str:
 
 class FolderCase(SimpleTestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def paint(self, name: str, colour: str) -> Path:
         path = self.folder / name

@@ -13,23 +13,20 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import skimage
 from django.test import SimpleTestCase
 from PIL import Image
 
 from classifier.engine import Config, load_engine
 from classifier.services import bulk
 from classifier.tests.colour_engine import ColourEngine, place
+from classifier.tests.photos import PHOTOS, plain
 
 ROOT = Path(__file__).parents[3]
-PHOTOS = Path(skimage.__file__).parent / "data"
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 def png(colour, size=(32, 24)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, "PNG")
-    return stream.getvalue()
+    return plain("PNG", colour, size)
 
 
 def sources(*contents: bytes, asked: bool = True):

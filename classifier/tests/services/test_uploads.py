@@ -1,7 +1,6 @@
 """Uploads are stored, classified, classified again and deleted."""
 
 import io
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -12,6 +11,7 @@ from classifier.engine import Answer, Engine, ModelInfo, Ranked
 from classifier.errors import ImageError, ModelUnavailable
 from classifier.models import Classification, Prediction, Upload
 from classifier.services import engines, runs, uploads
+from classifier.tests.photos import PHOTOS
 
 
 class FixedEngine(Engine):
@@ -144,12 +144,9 @@ class StandinTests(TestCase):
             self.assertEqual(engines.engine_config().model, "standin")
 
     def test_real_photos_get_their_label(self):
-        import skimage
-
-        photos = Path(skimage.__file__).parent / "data"
         with self.settings(CLIP_MODEL="standin"):
             for name, expected in (("coffee.png", "espresso"), ("rocket.jpg", "missile"), ("chelsea.png", "cat")):
-                with self.subTest(name), (photos / name).open("rb") as file:
+                with self.subTest(name), (PHOTOS / name).open("rb") as file:
                     upload = uploads.upload_create(file=file, name=name, owner="me")
                     upload = Upload.objects.with_latest().get(pk=upload.pk)
                     self.assertIn(expected, upload.top.label)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from classifier.models import Upload
 from classifier.tests.hostile import NAMES, cases
-from classifier.tests.hostile.common import encoded, noise
+from classifier.tests.hostile.common import noise
+from classifier.tests.photos import encoded
 from classifier.tests.services.test_uploads import use_engine
 
 UPLOADS = "/api/v1/uploads"

@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 
 from classifier.models import Upload
 from classifier.tests.browser import DESKTOP, PHONE, BrowserTestCase
+from classifier.tests.photos import PHOTOS
 from classifier.tests.web.test_browser_uploads import BAD, CAT, COFFEE
-from classifier.tests.web.test_views import PHOTOS, make_run
+from classifier.tests.web.test_views import make_run
 
 ROCKET = str(PHOTOS / "rocket.jpg")
 TEXTURE = str(PHOTOS / "brick.png")  # none of the 1000 fits it

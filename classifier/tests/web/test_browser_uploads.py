@@ -14,7 +14,7 @@ from classifier.errors import Busy
 from classifier.models import Upload
 from classifier.services import uploads
 from classifier.tests.browser import PHONE, BrowserTestCase
-from classifier.tests.web.test_views import PHOTOS
+from classifier.tests.photos import PHOTOS
 
 COFFEE, CAT = str(PHOTOS / "coffee.png"), str(PHOTOS / "chelsea.png")
 BAD = {"name": "bad.jpg", "mimeType": "image/jpeg", "buffer": b"this is not a picture"}

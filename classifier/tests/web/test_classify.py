@@ -11,7 +11,8 @@ from django.urls import reverse
 from classifier.errors import Busy, ModelUnavailable
 from classifier.models import Upload
 from classifier.services import engines, uploads
-from classifier.tests.web.test_views import PHOTOS, STANDIN, end_run, photo
+from classifier.tests.photos import PHOTOS
+from classifier.tests.web.test_views import STANDIN, end_run, photo
 
 NAMED = STANDIN[0].upper() + STANDIN[1:]  # as a sentence begins
 

@@ -13,7 +13,8 @@ from classifier.models import Upload
 from classifier.pictures.reading import picture_to_jpeg
 from classifier.services import thumbnails
 from classifier.tests.browser import BrowserTestCase
-from classifier.tests.web.test_views import PHOTOS, PageTestCase, make_run
+from classifier.tests.photos import PHOTOS
+from classifier.tests.web.test_views import PageTestCase, make_run
 
 
 def stored(name: str = "coffee.png") -> bytes:

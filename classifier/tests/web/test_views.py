@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
-import skimage
 from django.contrib.staticfiles import finders
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, TestCase, override_settings
@@ -17,8 +16,8 @@ from classifier.engine import ModelInfo
 from classifier.models import Classification, Feedback, Prediction, Upload
 from classifier.pictures.reading import picture_to_jpeg
 from classifier.services import engines
+from classifier.tests.photos import PHOTOS
 
-PHOTOS = Path(skimage.__file__).parent / "data"
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
 LABELS = ("espresso", "tea cup", "consomme", "chocolate syrup", "coffee mug")
 JPEG = picture_to_jpeg(Image.new("RGB", (60, 40), "teal"))

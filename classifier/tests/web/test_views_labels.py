@@ -4,26 +4,18 @@ from types import SimpleNamespace
 from unittest import mock
 
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import TestCase, override_settings
+from django.test import override_settings
 
 from classifier.errors import Busy
 from classifier.models import Classification, LabelHead, Upload
-from classifier.services import heads, texts
 from classifier.services.label_sets import label_set_create
 from classifier.tests.api.calls import small_jpeg
-from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.colour_engine import ColourTestCase, serve
 from classifier.tests.people import staff
 from classifier.tests.services.test_search import coloured
 
 
-class LabelPagesTestCase(TestCase):
-    def setUp(self):
-        heads.heads_forget()
-        texts.cache.clear()
-        self.addCleanup(texts.cache.clear)
-        self.engine = ColourEngine()
-        self.enterContext(serve(self.engine))
-
+class LabelPagesTestCase(ColourTestCase):
     def own(self, owner="me"):
         session = self.client.session
         session["owner"] = owner
