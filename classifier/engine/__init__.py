@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from classifier.engine.adapter import Adapter
     from classifier.engine.checkpoint import Progress
     from classifier.engine.occlusion import Occlusion
 
@@ -82,6 +83,7 @@ class Head:
     weights: np.ndarray
     indices: tuple[int | None, ...]  # ImageNet index per label, where there is one
     doubles: tuple[tuple[int, int], ...] = ()  # rows that are one text: the first answers for both
+    adapter: Adapter | None = None  # what examples of the labels add
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Labels that learn from examples, without training: what pictures like the examples were called counts, too.
 
 Tip-Adapter (Zhang et al., "Tip-Adapter: Training-Free Adaption of CLIP for Few-Shot Classification", 2022,
-arXiv:2207.09519, equations 3 to 6): the examples' embeddings are keys and their labels values, and to a picture's logits
-comes `alpha * exp(-beta * (1 - cosine))` per example, under the example's label. Here that is divided by the number of
-the label's examples, so that a label with many is not preferred for having them, and multiplied by the logit scale.
+arXiv:2207.09519, equations 3 to 6): the examples' embeddings are keys, their labels values. To a label's cosine comes
+`alpha * exp(-beta * (1 - cosine))` of each of its examples, divided here by how many it has, so that a label with many
+is not preferred for having them; the logit scale multiplies both.
 
 The two numbers are chosen by leave-one-out: each example is classified by the text and by all others. Where that is no
 better than by the text alone, the examples are not used.
@@ -12,7 +12,6 @@ better than by the text alone, the examples are not used.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +87,7 @@ def _values(
     if left_out is not None:
         examples = examples.copy()
         examples[np.arange(len(sums)), left_out] -= 1
-    found: NDArray[np.float32] = sums / np.maximum(examples, 1)
-    return found
+    return (sums / np.maximum(examples, 1)).astype(np.float32)
 
 
 def interval(right: int, total: int) -> tuple[float, float]:
@@ -100,8 +98,3 @@ def interval(right: int, total: int) -> tuple[float, float]:
     middle = (share + Z * Z / (2 * total)) / (1 + Z * Z / total)
     half = Z / (1 + Z * Z / total) * math.sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def pieces(rows: int, size: int) -> Iterator[slice]:
-    for start in range(0, rows, size):
-        yield slice(start, start + size)

@@ -93,7 +93,8 @@ class ClipEngine(Engine):
         """Rank the labels of `head` (ImageNet's where None) for a picture's embedding, (D,) float32, L2-normalised."""
         head = head or self.imagenet
         cosines = head.weights @ embedding  # (K,)
-        return self.rank(cosines * self.logit_scale, cosines, head, top)
+        learned = 0 if head.adapter is None else head.adapter.cosines(embedding[None])[0]
+        return self.rank((cosines + learned) * self.logit_scale, cosines, head, top)
 
     def occlude(self, picture: Image.Image) -> Occlusion:
         """A Vision Transformer goes without the covered patches; a ResNet sees the mean of OpenAI's pictures there."""

@@ -2,7 +2,7 @@
 
 from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
 from classifier.models.embeddings import Atlas, Embedding, Occlusion
-from classifier.models.label_sets import LabelHead, LabelSet
+from classifier.models.label_sets import LabelAdapter, LabelExample, LabelHead, LabelSet
 from classifier.models.uploads import (
     Classification,
     Feedback,
@@ -20,6 +20,8 @@ __all__ = [
     "Embedding",
     "Feedback",
     "IdempotentRequest",
+    "LabelAdapter",
+    "LabelExample",
     "LabelHead",
     "LabelSet",
     "Occlusion",

@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from classifier.models.uploads import Upload
+
 
 class LabelSet(models.Model):
     """Labels and prompt templates under a name, to classify with."""
@@ -22,6 +24,11 @@ class LabelSet(models.Model):
         related_name="label_sets",
         verbose_name="API key",
         help_text="The program that made it, and may change it",
+    )
+    learns = models.BooleanField(
+        "learns from visitors",
+        default=False,
+        help_text="What visitors say is right counts as an example, too. Examples that staff give always count.",
     )
 
     class Meta:
@@ -72,3 +79,49 @@ class LabelHead(models.Model):
     @property
     def percent(self) -> int:
         return 100 * self.done // self.total if self.total else 0
+
+
+class LabelExample(models.Model):
+    """A picture that shows what a label of a set means."""
+
+    label_set = models.ForeignKey(LabelSet, on_delete=models.CASCADE, related_name="examples", db_index=False)
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="examples")
+    label = models.CharField(max_length=255)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["label", "-created"]
+        constraints = [
+            models.UniqueConstraint(fields=["label_set", "upload"], name="label_example_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class LabelAdapter(models.Model):
+    """What one model learnt from a set's examples: two numbers, and how often it was right without and with them."""
+
+    label_set = models.ForeignKey(LabelSet, on_delete=models.CASCADE, related_name="adapters", db_index=False)
+    weights_sha256 = models.CharField("weights SHA-256", max_length=64)
+    digest = models.CharField(max_length=64, help_text="Of the labels and templates that it was learnt with")
+    made = models.DateTimeField(default=timezone.now)
+    alpha = models.FloatField()
+    beta = models.FloatField()
+    examples = models.PositiveIntegerField(help_text="Of labels that have at least four")
+    before = models.PositiveIntegerField(help_text="Examples named rightly by the text alone")
+    after = models.PositiveIntegerField(help_text="And with all other examples")
+    keys = models.BinaryField(help_text="(examples, dimension) float16, little-endian; rows of length 1")
+    places = models.BinaryField(help_text="(examples,) int32, little-endian: each one's label, by its place")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["label_set", "weights_sha256"], name="label_adapter_once_per_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.before} to {self.after} of {self.examples}"
+
+    @property
+    def helps(self) -> bool:
+        return self.after > self.before

@@ -24,7 +24,7 @@ from classifier.capacity import admission
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady
 from classifier.logs import line
 from classifier.models import LabelHead, LabelSet
-from classifier.services import texts
+from classifier.services import adapters, texts
 from classifier.services.labels import CUSTOM, IMAGENET
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def head_obtain(loaded: Engine, choice: Choice, compute: admission.Slot) -> tupl
         return None, choice
     if choice.saved_set is None:
         return texts.head_embed(loaded, choice.name, choice.labels, choice.templates, compute), choice
-    texts.text_require(loaded)
-    return _set_load(loaded, choice.saved_set)
+    return set_learned(loaded, choice.saved_set)
 
 
 # --- Heads of saved sets -------------------------------------------------------------------------------------------
@@ -101,8 +100,18 @@ _cache: OrderedDict[tuple[int, str, str], Head] = OrderedDict()
 _cache_lock = threading.Lock()
 
 
-def _set_load(loaded: Engine, label_set: LabelSet) -> tuple[Head, Choice]:
-    """What one statement reads is of one moment: so labels and vectors come together, if both are still those."""
+def set_learned(loaded: Engine, label_set: LabelSet) -> tuple[Head, Choice]:
+    """As `set_load`, with what the set has learnt from its examples."""
+    head, now = set_load(loaded, label_set)
+    return adapters.adapter_apply(loaded=loaded, label_set=now.saved_set or label_set, head=head), now
+
+
+def set_load(loaded: Engine, label_set: LabelSet) -> tuple[Head, Choice]:
+    """A saved set's head, without what it has learnt, and the choice as that head has it. Raises as `head_obtain`.
+
+    What one statement reads is of one moment: so labels and vectors come together, if both are still those.
+    """
+    texts.text_require(loaded)
     rows = LabelHead.objects.filter(label_set=label_set.pk, weights_sha256=loaded.info.weights_sha256)
     for _ in range(READ_AGAIN):
         row = rows.select_related("label_set").defer("vectors", "label_set__labels").first()
@@ -227,7 +236,7 @@ def head_at_once(loaded: Engine, choice: Choice, progress: Progress | None = Non
     if choice.saved_set is None:
         return loaded.build_head(choice.name, choice.labels, choice.templates, progress)
     try:
-        return _set_load(loaded, choice.saved_set)[0]
+        return set_learned(loaded, choice.saved_set)[0]
     except LabelSetNotReady:
         now = LabelSet.objects.get(pk=choice.saved_set.pk)  # in one statement, labels and templates alike
         return loaded.build_head(now.name, now.label_list, now.template_list, progress)

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from classifier.capacity.resident import trim
 from classifier.errors import ClassifierError, ModelUnavailable
 from classifier.logs import line
-from classifier.services import engines, label_sets, runs
+from classifier.services import engines, examples, label_sets, runs
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ def tick() -> None:
     try:
         runs.runs_expire()
         label_sets.heads_resume()
+        examples.labels_learn()
         if engines.model_away():
             engines.engine_get()  # it may have been prepared meanwhile
     except DatabaseError as error:

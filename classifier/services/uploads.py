@@ -21,7 +21,7 @@ from classifier.capacity import admission
 from classifier.errors import KeyWithdrawn
 from classifier.logs import note
 from classifier.models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
-from classifier.services import engines
+from classifier.services import engines, examples
 from classifier.services.embeddings import embedding_load
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.keys import token_hash, upload_secret
@@ -174,7 +174,9 @@ def feedback_create(*, upload: Upload, label: str, index: int | None = None) -> 
     said = {"label": label, "index": index, "created": timezone.now()}
     with transaction.atomic():
         upload_lock(upload.pk)
-        return Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+        feedback = Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+        examples.correction_learn(upload=upload, label=label)
+    return feedback
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class ColourEngine(Engine):
     def rank_embedding(self, embedding, head=None, top=5):
         head = head or self.imagenet
         cosines = head.weights @ embedding
-        return self.rank(100 * cosines, cosines, head, top)
+        learned = 0 if head.adapter is None else head.adapter.cosines(embedding[None])[0]
+        return self.rank(100 * (cosines + learned), cosines, head, top)
 
     def occlude(self, picture):
         """Covers with grey, by the same windows as CLIP."""
