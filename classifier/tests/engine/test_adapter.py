@@ -48,4 +48,4 @@ class AdapterTests(SimpleTestCase):
         for share in interval(55, 100):  # the shares of which 55 of 100 is just 1.96 standard errors away
             self.assertAlmostEqual(abs(0.55 - share) / np.sqrt(share * (1 - share) / 100), 1.959964, places=5)
         self.assertEqual(interval(0, 0), (0, 1))
-        self.assertEqual(interval(10, 10)[1], 1)
+        self.assertAlmostEqual(interval(10, 10)[1], 1)
