@@ -8,10 +8,11 @@ import atexit
 import functools
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from django.test import SimpleTestCase
 
-from classifier.engine.tokenizer import clip_package
+from classifier.engine.tokenizer import clip_module
 
 # name: (embed_dim, image_resolution, vision_layers, vision_width, vision_patch_size,
 #        context_length, vocab_size, transformer_width, transformer_heads, transformer_layers)
@@ -26,12 +27,10 @@ SHAPES = {
 }
 
 
-def clip_model_module():
-    """OpenAI's clip.model, without running clip/__init__.py, which imports torchvision."""
-    clip_package()
-    import clip.model
-
-    return clip.model
+@functools.cache
+def clip_model_module() -> ModuleType:
+    """OpenAI's clip/model.py, once: tests patch it."""
+    return clip_module("model")
 
 
 @functools.cache
