@@ -26,7 +26,9 @@ def labels_asked(request: HttpRequest) -> dict[str, str]:
 
 
 def labels_initial(request: HttpRequest) -> dict[str, str]:
-    """What the fields say at first: the labels in the address, or those of the last picture."""
+    """What the fields say at first: the labels in the address, or the last picture's, which `?imagenet` forgets."""
+    if "imagenet" in request.GET:
+        request.session.pop("labels", None)
     return labels_asked(request) or request.session.get("labels", {})
 
 

@@ -47,6 +47,20 @@ class OwnLabelsStayTests(LabelsBrowserTestCase):
         page.goto("/")
         self.assertEqual(self.field(page, "choose", "labels"), "")
 
+    def test_one_is_led_back_to_the_1000(self):
+        for page in (self.page, self.visitor(java_script_enabled=False)):
+            page.goto("/")
+            expect(page.locator(".chosen-note")).to_be_hidden()
+            page.get_by_role("button", name="Day or night?").click()
+            page.wait_for_url("**/uploads/**")
+            page.goto("/")
+            expect(page.locator(".chosen-note")).to_be_visible()
+            page.get_by_role("link", name="Back to ImageNet's 1000").click()
+            for _ in range(2):
+                expect(page.locator(".chosen-note")).to_be_hidden()
+                self.assertEqual(self.field(page, "choose", "labels"), "")
+                page.goto("/")
+
     def test_an_address_brings_them_to_somebody_else(self):
         self.choose(self.page, "something red, something blue", "a {}")
         expect(self.page).to_have_url(

@@ -21,6 +21,7 @@ function tell(choice, set, own) {
   const asked = set?.value ? { label_set: set.value } : { labels: labels.value.trim(), template: template.value.trim() };
   const said = asked.label_set ?? asked.labels.split(/[,\n]+/).map((label) => label.trim()).filter(Boolean).join(", ");
   choice.querySelector(".chosen").textContent = said ? `: ${said.length > 60 ? `${said.slice(0, 60)}…` : said}` : "";
+  choice.nextElementSibling.hidden = !said;
   if (location.pathname !== "/") return;
   const query = new URLSearchParams(Object.entries(asked).filter(([, value]) => value)).toString();
   const address = said && query.length < LONGEST ? `/?${query}` : "/";
