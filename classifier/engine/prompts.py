@@ -26,6 +26,7 @@ from classifier.errors import LabelError
 
 CHUNK = 64  # tokens computed together; several requests may bring labels at a time, each with a chunk in memory
 CHUNK_ALONE = 512  # a sixth faster, where there is nothing else to do
+LONGEST_TOKEN = 32  # characters, in OpenAI's vocabulary; spaces between count for none, but nobody types so many
 SAVE_SECONDS = 2  # how much work an interruption may cost
 
 Progress = Callable[[int, int], None]  # prompts done, prompts in all
@@ -124,10 +125,12 @@ class Partial:
 
 
 def _encode(tower: TextTower, tokenizer: Tokenizer, text: str, label: str | None = None) -> Tokens:
-    tokens = tokenizer.encode(text)
-    if len(tokens) > tower.context_length:
+    most = tower.context_length
+    # The longest token has LONGEST_TOKEN characters: what is longer than so many of those is refused unread.
+    tokens = tokenizer.encode(text, most) if len(text) <= most * LONGEST_TOKEN else ()
+    if not 0 < len(tokens) <= most:
         what = f"The text “{_short(text)}” is" if label is None else f"The label “{_short(label)}” makes a prompt of"
-        raise LabelError(f"{what} {len(tokens)} tokens; CLIP reads at most {tower.context_length}. Make it shorter.")
+        raise LabelError(f"{what} over {most} tokens; CLIP reads at most {most}. Make it shorter.")
     return tokens
 
 

@@ -9,7 +9,10 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
-WORDS_KEPT = 10_000  # some 5 MB at most, whatever people type; ImageNet's prompts have 2,000
+KEPT_BYTES = 2_000_000  # of words that were looked up, whatever people type; ImageNet's prompts have 2,000 of 200 bytes
+LONGEST_KEPT = 40  # characters; a longer word is no word, and is seldom typed twice
+WORD_BYTES = 180  # that the containers of one take
+SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
 @functools.cache
@@ -44,11 +47,12 @@ class Tokenizer:
         self._bpe = clip_module("simple_tokenizer").SimpleTokenizer()
         self._bpe.decoder = {}  # tokens are never turned back into text
         self._words: dict[str, tuple[int, ...]] = {}
+        self._held = 0  # bytes, about
         self.start = self._bpe.encoder["<|startoftext|>"]
         self.end = self._bpe.encoder["<|endoftext|>"]
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Tokens of a text, from start-of-text up to and with the first end-of-text.
+    def encode(self, text: str, most: int | None = None) -> tuple[int, ...]:
+        """Tokens of a text, from start-of-text up to and with the first end-of-text; with `most`, not many more.
 
         The same as SimpleTokenizer.encode, which splits a cleaned text by a pattern that never reaches across a space:
         so words are looked up one by one, and the prompts of a head, which repeat a few thousand, cost next to nothing.
@@ -56,16 +60,22 @@ class Tokenizer:
         tokens = [self.start]
         for word in words_read(text):
             tokens += self._words.get(word) or self._encode_word(word)
+            if most is not None and len(tokens) > most:
+                break
         # A text may spell "<|endoftext|>" itself. clip reads its embedding at the first one (text.argmax).
         tokens.append(self.end)
         return tuple(tokens[: tokens.index(self.end) + 1])
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
-        if len(self._words) >= WORDS_KEPT:
-            self._words.clear()
-            self._bpe.cache = {special: special for special in ("<|startoftext|>", "<|endoftext|>")}
         parts = self._bpe.pat.findall(word)
         as_bytes = ("".join(self._bpe.byte_encoder[byte] for byte in part.encode("utf-8")) for part in parts)
         pieces = (piece for part in as_bytes for piece in self._bpe.bpe(part).split(" "))
-        self._words[word] = tuple(self._bpe.encoder[piece] for piece in pieces)
-        return self._words[word]
+        tokens = tuple(self._bpe.encoder[piece] for piece in pieces)
+        self._bpe.cache = {special: special for special in SPECIAL}  # OpenAI's keeps every word for good
+        if len(word) <= LONGEST_KEPT:
+            size = WORD_BYTES + 4 * len(word) + 8 * len(tokens)
+            if self._held + size > KEPT_BYTES:
+                self._words, self._held = {}, 0
+            self._words[word] = tokens
+            self._held += size
+        return tokens

@@ -17,6 +17,7 @@ from classifier.logs import line
 from classifier.models import ApiKey, LabelHead, LabelSet
 from classifier.services import engines, heads
 from classifier.services.labels import (
+    CONTROL,
     DEFAULT_TEMPLATE,
     IMAGENET,
     MAX_LABELS_SET,
@@ -53,6 +54,8 @@ def choice_make(
         raise LabelError("A prompt template needs labels of your own to be filled with.")
     if not label_set or label_set.casefold() == IMAGENET:
         return heads.IMAGENET_CHOICE
+    if CONTROL.search(label_set):
+        raise LabelError("The name of the label set has a control character.")
     found = LabelSet.objects.defer("labels").filter(name__iexact=label_set).first()
     if found is None:
         raise LabelError(f"There is no label set named “{label_set[:MAX_NAME]}”.")

@@ -25,7 +25,8 @@ SHOWN_PROBLEMS = 4
 
 # The published list of Places-365 (categories_places365.txt): "/a/apartment_building/outdoor 8"
 PLACES_LINE = re.compile(r"/[a-z]/(\S+)\s+\d+")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029]")
+# Lone surrogates, which JSON can spell, are no text either: they cannot be written in UTF-8.
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\u2028\u2029\ud800-\udfff]")
 
 
 def labels_from_text(text: str) -> tuple[str, ...]:
@@ -128,12 +129,12 @@ def _tidy(line: str) -> str:
 def _blank_or_long(texts: Sequence[str], what: str) -> list[str]:
     problems = []
     for place, text in enumerate(texts, start=1):
-        if not words_read(text):
+        if CONTROL.search(text):
+            problems.append(f"{what} {place} has a control character.")
+        elif not words_read(text):
             problems.append(f"{what} {place} is blank.")
         elif len(text) > MAX_LENGTH:
             problems.append(f"{what} {place} (“{_short(text)}”) has {len(text)} characters; {MAX_LENGTH} are the most.")
-        elif CONTROL.search(text):
-            problems.append(f"{what} {place} has a control character.")
     return problems
 
 
@@ -155,4 +156,5 @@ def _raise_problems(problems: list[str]) -> None:
 
 
 def _short(text: str, length: int = 40) -> str:
+    text = CONTROL.sub("�", text)
     return text if len(text) <= length else f"{text[:length]}…"

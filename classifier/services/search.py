@@ -9,6 +9,7 @@ from classifier.errors import LabelError
 from classifier.models import Embedding, Upload
 from classifier.services import engines, nearest, texts
 from classifier.services.embeddings import embedding_unpack
+from classifier.services.labels import CONTROL
 
 MAX_HITS = 100
 MAX_WORDS = 200  # characters of a search
@@ -47,6 +48,8 @@ def uploads_by_words(*, words: str, owner: str | None, count: int = 24, with_run
     words = " ".join(words.split())
     if not words:
         raise LabelError("Type what to look for, such as “a dog on a beach”.")
+    if CONTROL.search(words):
+        raise LabelError("The search has a control character.")
     if len(words) > MAX_WORDS:
         raise LabelError(f"The search has {len(words)} characters; {MAX_WORDS} are the most.")
     loaded = engines.engine_get()

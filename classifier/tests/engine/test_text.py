@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 from unittest import mock
 
@@ -87,7 +88,7 @@ class EmbedTextsTests(TextTests):
                 self.assertSame(self.embed(texts), self.plain(texts))
 
     def test_it_refuses_a_text_longer_than_the_context(self):
-        with self.assertRaisesMessage(LabelError, "is 78 tokens; CLIP reads at most 77"):
+        with self.assertRaisesMessage(LabelError, "is over 77 tokens; CLIP reads at most 77"):
             self.embed(["dog " * 76])
 
 
@@ -209,11 +210,28 @@ class TokenizerTests(SimpleTestCase):
             self.assertTokens("".join(chance.choices(alphabet, k=chance.randrange(24))))
 
     def test_it_does_not_grow_with_what_people_type(self):
-        with mock.patch("classifier.engine.tokenizer.WORDS_KEPT", 10):
+        with mock.patch("classifier.engine.tokenizer.KEPT_BYTES", 3000):
             for number in range(100):
                 self.assertTokens(f"word{number} a dog")
-            self.assertLessEqual(len(self.tokenizer._words), 10)
-            self.assertLess(len(self.tokenizer._bpe.cache), 50)
+            self.assertLessEqual(len(self.tokenizer._words), 15)
+            self.assertLess(self.tokenizer._held, 3000)
+
+    def test_long_words_that_nobody_types_twice_leave_nothing(self):
+        """A hundred labels of 200 characters in each of fifty requests, refused or not."""
+        chance, tokenizer = random.Random(0), Tokenizer()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        tokenizer.encode("a dog")
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5000):
+            tokenizer.encode("".join(chance.choices("abcdefgh0123", k=200)), 77)
+        self.assertLess(tracemalloc.get_traced_memory()[0] - before, 300_000)
+
+    def test_what_is_too_long_for_any_tokens_is_refused_unread(self):
+        tower, tokenizer = mock.Mock(context_length=77), mock.Mock(spec=Tokenizer)
+        with self.assertRaisesMessage(LabelError, "is over 77 tokens"):
+            prompts.embed_texts(tower, tokenizer, ["x" * 3000])
+        tokenizer.encode.assert_not_called()
 
 
 class PrefixTreeTests(SimpleTestCase):
