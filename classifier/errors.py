@@ -100,6 +100,21 @@ class KeyWithdrawn(ClassifierError):
     code = "unauthorized"
 
 
+class StorageFull(ClassifierError):
+    """There is no room to store anything: MAX_STORED_MB is reached, or the database's disk is full."""
+
+    status = 507
+    code = "storage-full"
+
+
+class DatabaseReadOnly(ClassifierError):
+    """The database takes no changes: it is a standby, or its plan's limit is passed."""
+
+    status = 503
+    code = "database-read-only"
+    retry_after = 60  # seconds
+
+
 class ModelError(ClassifierError):
     """A checkpoint or artifact that cannot be used."""
 

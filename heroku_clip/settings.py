@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "classifier.http.middleware.PlainQuery",
     "classifier.http.middleware.Unavailable",
     "classifier.http.middleware.BodyLimit",
 ]
@@ -175,6 +176,10 @@ CLIP_DEVICE = os.environ.get("CLIP_DEVICE", "").strip() or "auto"
 # How long pictures are kept before `manage.py purge_uploads` deletes them; 0 keeps them until their owner does.
 UPLOAD_RETENTION_DAYS = int(env_number("UPLOAD_RETENTION_DAYS", 0, minimum=0, maximum=36500))
 
+# How many megabytes of pictures, and what is stored with them, are kept at most; beyond that uploads are refused. 0: no
+# limit. Heroku's smallest plan has 1 GB, of which indexes, dead rows and sessions take their share.
+MAX_STORED_MB = env_number("MAX_STORED_MB", 700 if ON_HEROKU else 10_000, minimum=0)
+
 # --- Limits ------------------------------------------------------------------------------------------------------
 
 # Pictures per minute from one address, through the form and the API together, and with one API key. 0: no limit.
@@ -226,7 +231,11 @@ SECURE_SSL_REDIRECT = env_flag("SECURE_SSL_REDIRECT", default=ON_HEROKU)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, without TLS
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_SSL_REDIRECT
+# Both speak for every other name under the domain, and preload can hardly be taken back: the domain's owner decides.
+# https://docs.djangoproject.com/en/5.2/ref/middleware/#http-strict-transport-security
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env_flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env_flag("SECURE_HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # those that want both
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "classifier.web.errors.csrf_failure"

@@ -1,10 +1,10 @@
 """Making and withdrawing API keys."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from classifier.models import ApiKey
 from classifier.services.keys import api_key_delete, api_key_issue
@@ -21,12 +21,12 @@ class ApiKeyAdmin(admin.ModelAdmin):
         if change:
             super().save_model(request, obj, form, change)
             return
-        token = api_key_issue(api_key=obj)
-        self.message_user(
-            request,
-            format_html("The token of {} is <code>{}</code>. Copy it now: it is not shown again.", obj.name, token),
-            messages.WARNING,
-        )
+        obj.token = api_key_issue(api_key=obj)
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Shown in the answer itself: a message would take the token through a cookie, and into logs of those."""
+        context = {**self.admin_site.each_context(request), "title": "The new API key", "api_key": obj}
+        return TemplateResponse(request, "admin/classifier/apikey/issued.html", context)
 
     def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
         api_key_delete(api_key=obj)

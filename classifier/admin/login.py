@@ -3,6 +3,7 @@
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 
+from classifier.addresses import network_of
 from classifier.http.ratelimits import client_address, rate_limit_take
 
 PERIOD = 15 * 60  # seconds
@@ -13,11 +14,12 @@ ATTEMPTS_FROM_ADDRESS = 30  # per period, whatever the names
 class LimitedLoginForm(AdminAuthenticationForm):
     """Counts attempts per address and name in the database, and does not look at the password beyond the limit.
 
+    The addresses of an IPv6 /64 count as one: one customer has them all.
     An account as such is never locked: that would let anybody lock its owner out.
     """
 
     def clean(self) -> dict:
-        address = client_address(self.request)
+        address = network_of(client_address(self.request))
         name = str(self.cleaned_data.get("username", "")).lower()
         waits = [
             rate_limit_take(scope="login", identity=identity, per_minute=attempts, period=PERIOD)

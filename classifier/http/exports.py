@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from django.http import HttpRequest
@@ -33,6 +34,9 @@ CSV_COLUMNS = (
 # What spreadsheets take for the beginning of a formula, wide forms included, and what they skip before one.
 # https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA_SIGNS = tuple("=+-@＝＋－＠\t\r\n")
+# Where Excel separates by semicolons it finds them inside our cells, quoted or not, and a formula after one.
+FORMULA_AFTER = re.compile(r"""([;,|\t]["\s]*)(?=[=+\-@＝＋－＠])""")
+BYTE_ORDER_MARK = "\ufeff"  # without which Excel does not take it for UTF-8
 
 
 def records_json(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str]:
@@ -46,8 +50,8 @@ def records_json(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[st
 
 def records_csv(uploads: Iterable[Upload], request: HttpRequest) -> Iterator[str]:
     """A table with one line per upload."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(CSV_COLUMNS)
+    writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
+    yield BYTE_ORDER_MARK + writer.writerow(CSV_COLUMNS)
     for upload in uploads:
         yield writer.writerow(cell_safe(value) for value in _csv_row(upload, request))
 
@@ -78,8 +82,11 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
 
 
 def cell_safe(value: object) -> object:
-    """Text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" \xa0").startswith(FORMULA_SIGNS) else value
+    """Text that a spreadsheet would run gets an apostrophe before the formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    value = FORMULA_AFTER.sub(r"\1'", value)
+    return f"'{value}" if value.lstrip(' "\xa0').startswith(FORMULA_SIGNS) else value
 
 
 class _Echo:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
@@ -16,6 +16,7 @@ from classifier.capacity.admission import admission
 from classifier.errors import Busy, ClassifierError, Gone, ImageTooLarge
 from classifier.http.context import site
 from classifier.http.problems import problem_response
+from classifier.services.storage import database_trouble
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -57,6 +58,7 @@ class PolicyHeaders:
     headers = {
         "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
         "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",  # pages and exports are for whoever asked; static files and pictures say otherwise
     }
 
     def __init__(self, get_response: Answer) -> None:
@@ -67,6 +69,19 @@ class PolicyHeaders:
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class PlainQuery:
+    """Answers 422 to a NUL in an address, which PostgreSQL does not take for text, whatever would look for it."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            message = "The address has a NUL character in it, which is no text. Leave it out."
+            return _refuse(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", message)
+        return self.get_response(request)
 
 
 class Unavailable:
@@ -84,6 +99,9 @@ class Unavailable:
 
 def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
     """The answer to an error that passes by itself, or None for any other."""
+    if isinstance(error, DatabaseError) and (trouble := database_trouble(error)):
+        logger.error("%s", logs.line(event=trouble.code, error=error))
+        return _refuse(request, trouble.status, trouble.code, str(trouble), getattr(trouble, "retry_after", None))
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("event=database_unreachable error=%s", logs.escape(str(error).partition("\n")[0]))
         return _refuse(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from ninja import NinjaAPI
@@ -14,6 +14,7 @@ from ninja.errors import HttpError, ValidationError
 
 from classifier.errors import ClassifierError, ModelError, ModelUnavailable
 from classifier.logs import note
+from classifier.services.storage import database_trouble
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ PROBLEMS = {
     "busy": (503, "Too many pictures are waiting"),
     "model-unavailable": (503, "The model is not ready"),
     "database-away": (503, "The database does not answer"),
+    "database-read-only": (503, "The database takes no changes"),
+    "storage-full": (507, "There is no room left"),
 }
 CODES = {
     400: "bad-request",
@@ -139,6 +142,12 @@ def _elsewhere(request: HttpRequest, error: Exception) -> HttpResponse:
     raise error
 
 
+def _database(request: HttpRequest, error: DatabaseError) -> HttpResponse:
+    if isinstance(error, OperationalError) or database_trouble(error):
+        raise error
+    return _unexpected(request, error)
+
+
 def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.exception("event=api_error path=%s", request.path)
     return problem_response(500, "internal", "Something broke on our side, and was noted. Try again later.")
@@ -155,7 +164,7 @@ HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     BadRequest: _unreadable,
     MultiPartParserError: _unreadable,
     UnreadablePostError: _unreadable,
-    OperationalError: _elsewhere,
+    DatabaseError: _database,
     InterfaceError: _elsewhere,
     Exception: _unexpected,
 }

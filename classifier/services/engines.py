@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from classifier import engine
-from classifier.errors import ClassifierError, ModelUnavailable
+from classifier.errors import ClassifierError, ModelUnavailable, StorageFull
 from classifier.logs import line
+from classifier.services.storage import database_probe, database_trouble, storage_check
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Readiness:
 
     model: str
     database: str
+    storage: str = "ok"  # room for more pictures; without, what is there is served and classified without being kept
     precision: str = ""  # in which the model computes: "int8, 5 of 48 layers float16"
 
     @property
@@ -76,7 +78,7 @@ class Readiness:
 
 def readiness() -> Readiness:
     """Ask the model (loading it where that has not happened) and the database."""
-    precision = ""
+    precision, database, storage = "", "ok", "ok"
     try:
         model, precision = "ok", engine_get().info.arithmetic
     except ClassifierError as error:
@@ -84,8 +86,12 @@ def readiness() -> Readiness:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        database = "ok"
+        database_probe()
+        storage_check()
+    except StorageFull as full:
+        storage = str(full)
     except DatabaseError as error:
-        logger.error("%s", line(event="database_unreachable", error=error))
-        database = "The database does not answer."
-    return Readiness(model=model, database=database, precision=precision)
+        trouble = database_trouble(error)
+        logger.error("%s", line(event=trouble.code if trouble else "database_unreachable", error=error))
+        database = str(trouble) if trouble else "The database does not answer."
+    return Readiness(model=model, database=database, precision=precision, storage=storage)

@@ -2,17 +2,22 @@
 
 import logging
 import time
+from importlib import import_module
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from classifier.capacity.resident import trim
 from classifier.errors import ClassifierError, ModelUnavailable
 from classifier.logs import line
-from classifier.services import engines, examples, label_sets, runs
+from classifier.services import engines, examples, label_sets, runs, uploads
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 60
+SWEEP_SECONDS = 3600
+
+_swept = float("-inf")
 
 
 def start() -> None:
@@ -41,6 +46,7 @@ def tick() -> None:
     """What a server does every minute beside answering."""
     try:
         runs.runs_expire()
+        sweep()
         label_sets.heads_resume()
         examples.labels_learn()
         if engines.model_away():
@@ -52,6 +58,19 @@ def tick() -> None:
     finally:
         connection.close()
     trim()
+
+
+def sweep() -> None:
+    """Once an hour: sessions past their end, and pictures past the days that pages promise they are kept."""
+    global _swept
+    if time.monotonic() - _swept < SWEEP_SECONDS:
+        return
+    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    if settings.UPLOAD_RETENTION_DAYS:
+        expired = uploads.uploads_expired(days=settings.UPLOAD_RETENTION_DAYS)
+        if count := uploads.uploads_delete(uploads=expired):
+            logger.info("%s", line(event="uploads_purged", count=count, days=settings.UPLOAD_RETENTION_DAYS))
+    _swept = time.monotonic()
 
 
 def run() -> None:

@@ -27,6 +27,7 @@ from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.keys import token_hash, upload_secret
 from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
 from classifier.services.runs import attempt, predict, run_finish, run_start
+from classifier.services.storage import storage_add, storage_check
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,11 +57,13 @@ def upload_create(
 
     Raises `ImageError` for a file that cannot be used, `ModelUnavailable` where there is no model, and what
     `head_obtain` raises for labels that cannot be used; nothing is stored then, nor on `Busy`. A classification that
-    fails after that leaves the upload as failed, with the reason. `Gone` where it is deleted meanwhile.
+    fails after that leaves the upload as failed, with the reason. `StorageFull` where there is no
+    room, `Gone` where it is deleted meanwhile.
     """
     from classifier.pictures import reading
 
     loaded = engines.engine_get()
+    storage_check()
     with admission.slot() as compute:
         head, choice = head_obtain(loaded, choice, compute)
         decoded = compute(_decode, loaded, file)
@@ -83,6 +86,7 @@ def upload_create(
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
             if stored:
                 stored(upload)
+        storage_add(len(decoded.jpeg))
         outcome = compute(predict, loaded, decoded.seen, head, choice.top)
     run_finish(run=run, outcome=outcome)
     return upload

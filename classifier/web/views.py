@@ -234,5 +234,5 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """The model is loaded and the database answers."""
     state = engines.readiness()
-    answer = {"model": state.model, "database": state.database, "precision": state.precision}
+    answer = {"model": state.model, "database": state.database, "storage": state.storage, "precision": state.precision}
     return JsonResponse(answer, status=200 if state.ok else 503)

@@ -1,5 +1,6 @@
 """What every answer says to browsers, and what the login does about guessing."""
 
+import re
 import time
 from unittest import mock
 
@@ -8,6 +9,7 @@ from django.test import TestCase, override_settings
 from django.urls import reverse
 
 from classifier.admin import login
+from classifier.services.keys import api_key_find
 
 
 class HeaderTests(TestCase):
@@ -34,6 +36,27 @@ class HeaderTests(TestCase):
         self.assertRedirects(plain, "https://testserver/", status_code=301, fetch_redirect_response=False)
         secure = self.client.get("/", headers={"x-forwarded-proto": "https"})
         self.assertIn("max-age=31536000", secure.headers["Strict-Transport-Security"])
+
+    def test_what_is_private_is_not_kept(self):
+        for path in ("/", "/history/", "/history/export.csv", "/history/export.json", "/history/search?q=a", "/nowhere",
+                     "/api/v1/uploads", "/admin/login/", "/readyz"):  # fmt: skip
+            with self.subTest(path=path):
+                self.assertIn("no-store", self.client.get(path)["Cache-Control"])
+
+    def test_a_new_api_key_is_shown_once_and_in_no_cookie(self):
+        self.client.force_login(User.objects.create_superuser("admin"))
+        answer = self.client.post("/admin/classifier/apikey/add/", {"name": "robot", "active": "on"})
+        token = re.search(r"clip_key_[\w-]+", answer.content.decode())[0]
+        self.assertEqual(api_key_find(token=token).name, "robot")
+        self.assertIn("no-store", answer["Cache-Control"])
+        self.assertFalse([cookie for cookie in answer.cookies.values() if "clip_key" in cookie.value])
+        self.assertNotIn("messages", answer.cookies)
+        self.assertNotContains(self.client.get("/admin/classifier/apikey/"), token)
+
+    def test_subdomains_and_preloading_are_for_the_domains_owner_to_say(self):
+        from heroku_clip import settings
+
+        self.assertEqual((settings.SECURE_HSTS_INCLUDE_SUBDOMAINS, settings.SECURE_HSTS_PRELOAD), (False, False))
 
     @override_settings(ALLOWED_HOSTS=["clip.example"])
     def test_other_hosts_are_refused(self):
@@ -64,6 +87,12 @@ class LoginTests(TestCase):
         for number in range(login.ATTEMPTS_FROM_ADDRESS):
             self.attempt("wrong", name=f"name{number}")
         self.assertContains(self.attempt("wrong", name="another"), "Too many attempts")
+
+    def test_all_addresses_of_one_ipv6_customer_count_as_one(self):
+        answers = [self.attempt("wrong", address=f"2001:db8:1:2::{number:x}") for number in range(1, 41)]
+        refused = sum("Too many attempts" in answer.content.decode() for answer in answers)
+        self.assertEqual(refused, 40 - login.ATTEMPTS_AT_NAME)
+        self.assertContains(self.attempt("wrong", address="2001:db8:1:3::1"), "Please enter the correct")
 
     def test_the_owner_gets_in_from_elsewhere(self):
         for _ in range(login.ATTEMPTS_AT_NAME + 1):

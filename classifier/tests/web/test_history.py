@@ -68,7 +68,7 @@ class HistoryTests(PageTestCase):
         upload = make_run(name="=cmd()")
         uploads.feedback_create(upload=upload, label="tench", index=0)
         make_run("you")
-        rows = list(csv.DictReader(io.StringIO(self.client.get("/history/export.csv").getvalue().decode())))
+        rows = list(csv.DictReader(io.StringIO(self.client.get("/history/export.csv").getvalue().decode("utf-8-sig"))))
         self.assertEqual(len(rows), 1)
         self.assertEqual(rows[0]["label_1"], "espresso")
         self.assertEqual(float(rows[0]["score_1"]), 0.9)

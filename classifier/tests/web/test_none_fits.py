@@ -55,7 +55,7 @@ class ShownTests(PageTestCase):
         )
 
     def test_the_export_has_it(self):
-        rows = list(csv.DictReader(io.StringIO(self.client.get("/history/export.csv").getvalue().decode())))
+        rows = list(csv.DictReader(io.StringIO(self.client.get("/history/export.csv").getvalue().decode("utf-8-sig"))))
         self.assertEqual([row["fits"] for row in rows], ["no", "yes"])
 
     def test_the_api_has_it(self):

@@ -1,0 +1,96 @@
+"""How much is stored, how much may be, and what a database that takes no more says."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce, Length
+
+from classifier.errors import ClassifierError, DatabaseReadOnly, StorageFull
+from classifier.models import RateLimit, Upload
+
+# What one upload takes besides its pictures: its row, a run with five predictions, an embedding, and their indexes.
+ROW_BYTES = 6_000
+MEASURED_SECONDS, MEASURED_SECONDS_FULL = 60, 5  # after which it is measured again: for other servers and for deletes
+PROBE = "readyz"  # the row that is written to see whether that is possible
+PROBE_SECONDS = 5
+
+DISK_FULL = ("53100",)  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+NO_CHANGES = ("25006", "42501")  # a read-only transaction; Heroku takes the right to insert away beyond a plan's limit
+
+
+class Meter:
+    """Bytes stored, measured now and then and added up in between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held, self._measured = 0, float("-inf")
+
+    def held(self, limit: int) -> int:
+        with self._lock:
+            fresh = MEASURED_SECONDS_FULL if self._held >= limit else MEASURED_SECONDS
+            if time.monotonic() - self._measured > fresh:
+                self._held, self._measured = stored_bytes(), time.monotonic()
+            return self._held
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self._held += size
+
+    def forget(self) -> None:
+        with self._lock:
+            self._held, self._measured = 0, float("-inf")
+
+
+meter = Meter()
+
+
+def stored_bytes() -> int:
+    """What all uploads take, about. A database's own size does not shrink when pictures are deleted."""
+    found = Upload.objects.order_by().aggregate(
+        pictures=Coalesce(Sum(Length("image")), 0), small=Coalesce(Sum(Length("image_small")), 0), rows=Count("pk")
+    )
+    return int(found["pictures"] + found["small"] + ROW_BYTES * found["rows"])
+
+
+def storage_check() -> None:
+    """Raise `StorageFull` where MAX_STORED_MB is reached: what is kept stays, and nothing is put in its place."""
+    limit = int(settings.MAX_STORED_MB * 1e6)
+    if limit and meter.held(limit) >= limit:
+        raise StorageFull(
+            f"This server keeps {settings.MAX_STORED_MB:,.6g} MB of pictures, and they are full. Nothing was stored. "
+            "There is room again once some are deleted."
+        )
+
+
+def storage_add(size: int) -> None:
+    """Count a picture of so many bytes, which has just been stored."""
+    meter.add(size + ROW_BYTES)
+
+
+def database_trouble(error: DatabaseError) -> ClassifierError | None:
+    """What a database that answers, and takes no changes, is to be called; None for any other error."""
+    state, text = getattr(error.__cause__, "pgcode", None), str(error)
+    if state in DISK_FULL or "database or disk is full" in text:
+        return StorageFull(
+            "The database has no room left. Nothing was stored; whoever runs this server must make some."
+        )
+    if state in NO_CHANGES or "readonly database" in text:
+        return DatabaseReadOnly("The database takes no changes just now. What is stored can be seen; try again later.")
+    return None
+
+
+_probed = float("-inf")
+
+
+def database_probe() -> None:
+    """Write, so that a database that only reads is noticed; every few seconds at most. Raises `DatabaseError`."""
+    global _probed
+    if time.monotonic() - _probed > PROBE_SECONDS:
+        row = RateLimit(key=PROBE, used_until=0)
+        RateLimit.objects.bulk_create([row], update_conflicts=True, unique_fields=["key"], update_fields=["used_until"])
+        _probed = time.monotonic()
