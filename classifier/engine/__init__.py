@@ -250,5 +250,7 @@ def prepare(
 
         return standin_manifest()
     from classifier.engine.conversion import artifact_prepare
+    from classifier.engine.native.build import library_build
 
+    library_build()
     return artifact_prepare(config, progress=progress, download_only=download_only, keep_checkpoint=keep_checkpoint)

@@ -4,9 +4,10 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 OpenAI's `VisionTransformer` in https://github.com/openai/CLIP/blob/main/clip/model.py. The arithmetic is theirs; what
 cannot change the result is left out or done once.
 
-TorchScript compiles the network (https://docs.pytorch.org/docs/stable/jit_language_reference.html): it then runs from
-pixels to embedding without Python, and so without its lock, for which each of its 700 operations would otherwise wait
-whenever another thread is running Python.
+The C files in native/ compute the same network where they can (`NativeNetwork`). Elsewhere TorchScript compiles it
+(https://docs.pytorch.org/docs/stable/jit_language_reference.html): it then runs from pixels to embedding without
+Python, and so without its lock, for which each of its 700 operations would otherwise wait whenever another thread is
+running Python.
 
 Shapes: B pictures, N pixels a side, P patches, L = P + 1 tokens, D width, H heads of 64, E embedding, T = B * L.
 """
@@ -15,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import VitShape
-from classifier.engine.linear import PACKING, kernel_of, linear_load, linear_store
+from classifier.engine.linear import NATIVE, PACKING, kernel_of, linear_load, linear_store
+from classifier.engine.native.network import NativeNetwork
 from classifier.engine.weights_file import WeightsFile, part
 
 HEAD_WIDTH = 64
@@ -32,8 +35,8 @@ BATCH = 4  # pictures that go through together: the activations of more would no
 class ImageTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised.
 
-    `wide` names layers ("blocks.3.fc") whose activations stay float among int8's; those that the file holds in float16
-    do so anyway.
+    `wide` names layers ("blocks.3.fc") whose activations stay float among int8's (in C, two bytes each); those that the
+    file holds in float16 do so anyway.
     """
 
     def __init__(
@@ -44,8 +47,12 @@ class ImageTower:
         kernel: str | None = None,
         wide: Collection[str] = (),
     ) -> None:
-        network = Network(weights, shape, precision, kernel or kernel_of(precision), wide)
-        self.network = torch.jit.script(network.eval())
+        kernel = kernel or kernel_of(precision)
+        self.network: NativeNetwork | Any
+        if kernel == NATIVE:
+            self.network = NativeNetwork(weights, shape, GELU, wide)
+        else:
+            self.network = torch.jit.script(Network(weights, shape, precision, kernel, wide).eval())
 
     def __call__(self, pixels: Tensor) -> Tensor:
         with unoptimised():

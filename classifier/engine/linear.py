@@ -3,12 +3,13 @@
 fp32  float32 weights, mapped from the file.
 fp16  OpenAI's float16 weights, products and sums in float32: lossless. fbgemm's kernel wants them packed, a copy.
 int8  One scale per output channel, and one per token, found when the token comes. Where the processor multiplies bytes
-      exactly (VNNI), oneDNN does, otherwise fbgemm with activations of seven bits, since without VNNI two products of
-      eight-bit numbers overflow their 16-bit sum. Both want a packed copy.
+      exactly (VNNI), C files of this project do (native/), without a compiler oneDNN, otherwise fbgemm with activations
+      of seven bits, since without VNNI two products of eight-bit numbers overflow their 16-bit sum. All want a packed
+      copy.
 
-Where neither kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
+Where no such kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
 
-The layers are modules that TorchScript can compile: see image_tower.py.
+The layers are modules, those of torch's kernels such as TorchScript can compile: see image_tower.py.
 
 Shapes: T tokens (of all pictures), I inputs, O outputs.
 """
@@ -26,6 +27,8 @@ from typing import List, Optional, Union  # noqa: UP035
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from classifier.engine.native.library import NativeLinear, library
 
 Linear = Callable[[Tensor], Tensor]  # (T, I) float32 -> (T, O) float32
 Arguments = List[Optional[Union[int, float, complex]]]  # noqa: UP006, UP007, UP045 (as TorchScript spells Scalar?[])
@@ -63,7 +66,8 @@ def linear_load(tensors: Mapping[str, Tensor], kernel: str, gain: float = 1.0) -
 def kernels_of(precision: str) -> list[str]:
     """The kernels by which this machine computes a precision correctly, the fastest first."""
     if precision == "int8":
-        return ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm() or ["float32"]
+        torchs = ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm()
+        return [NATIVE] * has_native() + torchs or ["float32"]
     return ["fbgemm-fp16"] if precision == "fp16" and has_fbgemm() else ["float32"]
 
 
@@ -73,6 +77,11 @@ def kernel_of(precision: str) -> str:
     if kernel == "float32" and precision != "fp32":
         logger.warning("This machine has no %s kernel; the weights are used as float32: large and slow.", precision)
     return kernel
+
+
+def has_native() -> bool:
+    """Whether the C files were compiled and the processor has what they need (AVX-512 with VNNI)."""
+    return library() is not None
 
 
 def has_fbgemm() -> bool:
@@ -201,14 +210,16 @@ class PackedInt8Linear(nn.Module):
         return torch.addcmul(self.bias, torch.ops.quantized.linear_dynamic(x / step, self.packed, True), step)
 
 
-KERNELS = {
+NATIVE = "native-int8"
+KERNELS: dict[str, Callable[[Mapping[str, Tensor], float], nn.Module]] = {
     "float32": Float32Linear,
+    NATIVE: NativeLinear,
     "fbgemm-fp16": Float16Linear,
     "onednn-int8": Int8Linear,
     "fbgemm-int8": PackedInt8Linear,
 }
 INT8_KERNELS = ("onednn-int8", "fbgemm-int8")
-PACKING = ("fbgemm-fp16", "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
+PACKING = ("fbgemm-fp16", NATIVE, "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
 
 
 def token_steps(x: Tensor, levels: int) -> Tensor:

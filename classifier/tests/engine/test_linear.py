@@ -62,6 +62,7 @@ class KernelTests(SimpleTestCase):
 
     def test_without_fbgemm_it_falls_back_and_says_so(self):
         with (
+            mock.patch.object(linear, "has_native", return_value=False),
             mock.patch.object(linear, "has_fbgemm", return_value=False),
             mock.patch.object(linear, "bytes_multiply_exactly", return_value=False),
         ):
