@@ -1,4 +1,4 @@
-"""What `manage.py benchmark` compares: OpenAI's code, this project's tower in each precision, and ONNX Runtime.
+"""What `manage.py benchmark` compares: OpenAI's code, this project's tower in each precision, ONNX Runtime, OpenVINO.
 
 Each is a function from (B, 3, N, N) float32 pixels to (B, E) embeddings, both NumPy arrays, with the bytes of its
 weights.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from classifier.engine.tokenizer import clip_module
 from classifier.engine.weights_file import HEADER, WeightsFile, weights_write
 
 OPENAI, ONNX_INT8 = "OpenAI's code", "ONNX Runtime int8"
+OPENVINO_DYNAMIC, OPENVINO_STATIC = "OpenVINO int8", "OpenVINO int8 static"
+NNCF = Path(__file__).resolve().parents[2] / ".nncf"  # pip install --target .nncf nncf==3.4.0
+PEERS = (ONNX_INT8, OPENVINO_DYNAMIC, OPENVINO_STATIC)  # those that int8 is measured against in turns
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,23 @@ class Contestant:
 
 
 def contestants(checkpoint: Checkpoint, scratch: Path, threads: int, openai: torch.nn.Module) -> Iterator[Contestant]:
-    """OpenAI's code first. ONNX Runtime only where requirements-benchmark.txt is installed."""
+    """OpenAI's code first. ONNX Runtime and OpenVINO only where requirements-benchmark.txt is installed."""
     visual = openai.visual
     yield Contestant(OPENAI, torch_embed(visual), sum(4 * p.numel() for p in visual.parameters()))
     for precision in ("fp32", "fp16", "int8"):
         yield ours(checkpoint, precision, scratch)
-    if onnx_installed():
+    if installed("onnxruntime", "onnxscript"):
         yield from onnx_runtime(visual, checkpoint.shape.resolution, scratch, threads)
+    if installed("openvino", "nncf"):
+        yield from openvino(visual, checkpoint.shape.resolution, scratch, threads)
 
 
-def onnx_installed() -> bool:
-    """Whether requirements-benchmark.txt is."""
-    return bool(importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnxscript"))
+def installed(*modules: str) -> bool:
+    """Whether they are in the environment, or in the folder that NNCF has to itself: it brings the build tool ninja,
+    whose module has the name of django-ninja's, and must come after it."""
+    if str(NNCF) not in sys.path:
+        sys.path.append(str(NNCF))
+    return all(importlib.util.find_spec(module) for module in modules)
 
 
 def openais_network(checkpoint: Checkpoint) -> torch.nn.Module:
@@ -106,3 +115,34 @@ def onnx_embed(path: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda pixels: session.run(None, {name: pixels})[0]
+
+
+def openvino(visual: torch.nn.Module, side: int, scratch: Path, threads: int) -> Iterator[Contestant]:
+    """OpenAI's image tower, its weights as bytes and activations rounded when they come (OpenVINO's default for such
+    weights), and quantised by NNCF, whose scales are fixed by the pictures that our own calibration sees."""
+    import nncf
+    from openvino import convert_model, save_model
+
+    nncf.set_log_level(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example, size = torch.zeros(2, 3, side, side), [-1, 3, side, side]
+        small = nncf.compress_weights(
+            convert_model(visual, example_input=example, input=size), mode=nncf.CompressWeightsMode.INT8_SYM
+        )
+        pictures = nncf.Dataset([picture[None].numpy() for picture in drawn_pixels(CALIBRATION, side)])
+        static = nncf.quantize(
+            convert_model(visual, example_input=example, input=size), pictures, model_type=nncf.ModelType.TRANSFORMER
+        )
+    for name, model in ((OPENVINO_DYNAMIC, small), (OPENVINO_STATIC, static)):
+        path = scratch / f"{name.replace(' ', '-')}.xml"
+        save_model(model, path)
+        yield Contestant(name, openvino_embed(path, threads), path.with_suffix(".bin").stat().st_size)
+
+
+def openvino_embed(path: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    from openvino import Core
+
+    settings = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+    compiled = Core().compile_model(path, "CPU", settings)
+    return lambda pixels: compiled(pixels)[0]

@@ -1,4 +1,4 @@
-"""`manage.py benchmark`: the engine against OpenAI's code and ONNX Runtime, side by side in one run.
+"""`manage.py benchmark`: the engine against OpenAI's code, ONNX Runtime and OpenVINO, side by side in one run.
 
 Other work on the machine slows whoever runs at that moment. So each contestant takes turns with OpenAI's code, batch by
 batch, and a ratio compares the medians of those turns only. Pauses let threads that wait for more work fall asleep.
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from classifier.benchmark.contestants import ONNX_INT8, OPENAI, Contestant, contestants, openais_network
+from classifier.benchmark.contestants import OPENAI, PEERS, Contestant, contestants, openais_network
 from classifier.engine import Config
 from classifier.engine.checkpoint import Checkpoint
 from classifier.engine.imagenet import imagenet_names, imagenet_templates
@@ -74,13 +74,14 @@ class Comparison:
                 float(cosines.mean()),
             )
 
-    def against_onnx_runtime(self) -> dict[int, float]:
-        """How many times faster int8 is than ONNX Runtime's, by batch size; empty where that is not installed."""
-        if ONNX_INT8 not in self.contestants:
-            return {}
-        pair = self.contestants[ONNX_INT8], self.contestants["int8"]
-        turns = {size: self.take_turns(*pair, size) for size in BATCHES}
-        return {size: theirs / ours for size, (theirs, ours) in turns.items()}
+    def against_peers(self) -> Iterator[tuple[str, dict[int, float]]]:
+        """How many times faster int8 is than each other int8 that is installed, by batch size."""
+        for name in PEERS:
+            if name in self.contestants:
+                turns = {
+                    size: self.take_turns(self.contestants[name], self.contestants["int8"], size) for size in BATCHES
+                }
+                yield name, {size: theirs / ours for size, (theirs, ours) in turns.items()}
 
     def take_turns(self, left: Contestant, right: Contestant, size: int) -> tuple[float, float]:
         """Each one's median seconds for a batch."""

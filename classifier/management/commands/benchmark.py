@@ -19,7 +19,7 @@ PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png", "motorcycl
 
 
 class Command(BaseCommand):
-    help = "Speed, memory and agreement of the engine against OpenAI's code and ONNX Runtime; --server: of the server."
+    help = "Speed, memory and agreement of the engine against its peers; --server: of the server."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--checkpoint", help="a checkpoint file, where CLIP_MODEL names none that is here")
@@ -89,8 +89,11 @@ class Command(BaseCommand):
                 agreement = f"{row.cosine_min:.7f}, {row.cosine_mean:.7f}"
                 self.stdout.write(f"{row.name:20}{times}{row.weights / 1e6:7.1f} MB   {agreement}")
             self.stdout.write("")
-            for size, ratio in comparison.against_onnx_runtime().items():
-                self.stdout.write(f"{f'int8 against ONNX Runtime int8, batch {size}':45} {ratio:.2f} times faster")
+            for name, ratios in comparison.against_peers():
+                faster = ", ".join(f"{ratio:.2f}" for ratio in ratios.values())
+                self.stdout.write(
+                    f"{f'int8 against {name}':45} {faster} times faster at batch {', '.join(map(str, ratios))}"
+                )
         for figure, value in compare_heads(checkpoint):
             self.stdout.write(f"{figure:45} {value}")
         seconds = start_seconds(config, photos[0])

@@ -2,13 +2,19 @@
 
 import re
 import tempfile
+import unittest
 from io import StringIO
 from unittest import mock
 
+import torch
 from django.core.management import call_command
 from django.test import SimpleTestCase, override_settings
 
+from classifier.benchmark.contestants import OPENVINO_DYNAMIC, OPENVINO_STATIC, installed, openais_network, openvino
+from classifier.benchmark.offline import row_cosines
+from classifier.engine.checkpoint import checkpoint_open
 from classifier.tests import checkpoints
+from classifier.tests.engine.test_tower import photo_pixels
 
 
 class BenchmarkTests(SimpleTestCase):
@@ -18,7 +24,7 @@ class BenchmarkTests(SimpleTestCase):
         with (
             tempfile.TemporaryDirectory() as directory,
             override_settings(CLIP_MODEL_DIR=checkpoints.Path(directory)),
-            mock.patch("classifier.benchmark.contestants.onnx_installed", return_value=False),
+            mock.patch("classifier.benchmark.contestants.installed", return_value=False),
         ):
             call_command("benchmark", "--checkpoint", path, "--repeats", "1", "--threads", "1", stdout=output)
         return output.getvalue()
@@ -37,3 +43,17 @@ class BenchmarkTests(SimpleTestCase):
         self.assertRegex(output, r"head build, this project +\d+ ms a name .*times faster")
         self.assertRegex(output, r"head build, cosine to the plain loop +(1\.0|0\.99999)")
         self.assertRegex(output, r"process start to first prediction +\d+\.\d s \(int8\)")
+
+    @unittest.skipUnless(installed("openvino", "nncf"), "requirements-benchmark.txt is not installed")
+    def test_openvino_embeds_the_same_pictures(self):
+        checkpoint = checkpoint_open(checkpoints.checkpoint("tiny"))
+        visual, pixels = openais_network(checkpoint).visual, photo_pixels(64).numpy()
+        with tempfile.TemporaryDirectory() as directory, torch.inference_mode():
+            theirs = visual(torch.from_numpy(pixels)).numpy()
+            found = {one.name: one for one in openvino(visual, 64, checkpoints.Path(directory), 1)}
+            self.assertEqual(list(found), [OPENVINO_DYNAMIC, OPENVINO_STATIC])
+            for contestant in found.values():
+                cosines = row_cosines(contestant.embed(pixels), theirs)
+                self.assertGreater(cosines.min(), 0.99)
+                self.assertLess(cosines.min(), 0.999999)  # something was rounded
+                self.assertGreater(contestant.weights, 100_000)
