@@ -3,7 +3,7 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import atlas, history, pictures, ready, search, views
+from classifier.web import atlas, history, label_set, pictures, ready, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -17,6 +17,13 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
     path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
     path("history/", history.history, name="history"),
+    path("label-sets/<int:label_set_id>/", label_set.label_set, name="label_set"),
+    path("label-sets/<int:label_set_id>/examples", label_set.example_add, name="label_set_example"),
+    path(
+        "label-sets/<int:label_set_id>/examples/<uuid:upload_id>/remove",
+        label_set.example_remove,
+        name="label_set_example_remove",
+    ),
     path("history/map", atlas.history_map, name="history_map"),
     path("history/search", search.history_search, name="history_search"),
     path("history/delete", history.history_delete, name="history_delete"),

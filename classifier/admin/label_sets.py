@@ -11,6 +11,8 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Length, Replace
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
 
 from classifier.errors import Gone, LabelError
 from classifier.models import LabelSet
@@ -24,6 +26,7 @@ from classifier.services.labels import (
     templates_from_text,
     text_from_bytes,
 )
+from classifier.services.learned import learned_by_set
 
 
 class LabelSetForm(forms.ModelForm):
@@ -49,7 +52,7 @@ class LabelSetForm(forms.ModelForm):
 
     class Meta:
         model = LabelSet
-        fields = ["name", "labels", "file", "templates"]
+        fields = ["name", "labels", "file", "templates", "learns"]
 
     def clean_name(self) -> str:
         name = _checked(name_check, self.cleaned_data["name"])
@@ -84,15 +87,17 @@ class LabelSetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        learnt = learned_by_set()
         entries = {entry.label_set.pk: entry for entry in label_sets.label_sets_list()}
         for row in self.result_list:
             row.entry = entries.get(row.pk)
+            row.learnt = learnt.get(row.pk)
 
 
 @admin.register(LabelSet)
 class LabelSetAdmin(admin.ModelAdmin):
     form = LabelSetForm
-    list_display = ["name", "number", "state", "created"]
+    list_display = ["name", "number", "state", "learned", "created"]
     search_fields = ["name"]
     sortable_by = ["name", "created"]
     actions = ["compute_again"]
@@ -111,6 +116,11 @@ class LabelSetAdmin(admin.ModelAdmin):
     @admin.display(description="state")
     def state(self, label_set: LabelSet) -> str:
         return (label_set.entry.note or "ready") if label_set.entry else "-"
+
+    @admin.display(description="learnt")
+    def learned(self, label_set: LabelSet) -> str:
+        words = label_set.learnt.summary if label_set.learnt else "nothing yet"
+        return format_html('<a href="{}">{}</a>', reverse("label_set", args=[label_set.pk]), words)
 
     @admin.action(description="Compute again what failed", permissions=["change"])
     def compute_again(self, request: HttpRequest, queryset: QuerySet[LabelSet]) -> None:

@@ -82,7 +82,7 @@ def label_set_update(*, label_set: LabelSet, name: str, labels: Sequence[str], t
         with transaction.atomic():
             if label_set.pk is not None:
                 label_set_lock(label_set.pk)
-                label_set.save(update_fields=["name", "labels", "templates", "digest"])
+                label_set.save(update_fields=["name", "labels", "templates", "digest", "learns"])
             elif label_set.api_key is not None and not row_hold(label_set.api_key):
                 raise KeyWithdrawn("This API key was withdrawn meanwhile.")
             else:

@@ -19,8 +19,12 @@ CAPTIONS = [caption(*pair) for pair in SHAPES]
 
 
 def drawn(colour: str, shape: str, **how) -> SimpleUploadedFile:
+    return drawn_as(colour, shape, 77_000, **how)
+
+
+def drawn_as(colour: str, shape: str, seed: int, **how) -> SimpleUploadedFile:
     stream = io.BytesIO()
-    draw(colour, shape, seed=77_000, **how).save(stream, "PNG")
+    draw(colour, shape, seed=seed, **how).save(stream, "PNG")
     return SimpleUploadedFile(f"{colour}-{shape}.png", stream.getvalue(), content_type="image/png")
 
 
