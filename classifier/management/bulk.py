@@ -17,6 +17,7 @@ from classifier.engine.progress import StepBars, bar
 from classifier.errors import ClassifierError, LabelError
 from classifier.management.terminal import step_bars, stream_of
 from classifier.services import bulk, heads
+from classifier.services.evaluation import Labelled
 from classifier.services.finding import Finder, name_escaped, paths_expanded, paths_listed
 from classifier.services.label_sets import choice_make
 from classifier.services.labels import DEFAULT_TEMPLATE, set_labels_from_text, templates_check, text_from_bytes
@@ -99,7 +100,7 @@ def digest_of(*parts: Any) -> str:
 class Watch:
     """Follows a run over files: the bar, what went wrong, and the line at the end. All to stderr."""
 
-    def __init__(self, finder: Finder, verb: str, stderr: Any) -> None:
+    def __init__(self, finder: Finder | Labelled, verb: str, stderr: Any) -> None:
         self.finder, self.verb, self.stderr = finder, verb, stderr
         self.tally, self.before = bulk.Tally(), 0  # files that an earlier run has done
         self.started, self.processor = time.monotonic(), time.process_time()
@@ -135,7 +136,16 @@ class Watch:
 
     def end(self) -> None:
         """The last line, and the exit status by SystemExit where it is not 0."""
+        status = self.close()
+        if status:
+            raise SystemExit(status)
+        if not self.tally.done + self.before:
+            raise nothing_done("No pictures there.")
+
+    def close(self) -> int:
+        """The last line; returns the exit status."""
         self.bar.close()
+        self.seconds = time.monotonic() - self.started
         for folder, reason in self.finder.unreadable:
             self.stderr.write(f"{name_escaped(folder)}: {reason}")
         tally, failed = self.tally, self.tally.failed + len(self.finder.unreadable)
@@ -143,13 +153,10 @@ class Watch:
         earlier = f", {self.before:,} before" if self.before else ""
         line = f"{tally.done:,} {self.verb}{earlier}, {failed:,} failed, {passed_over:,} passed over"
         self.stderr.write(f"{line}{self.rates()}.")
-        if failed:
-            raise SystemExit(SOME_FAILED)
-        if not tally.done + self.before:
-            raise nothing_done("No pictures there.")
+        return SOME_FAILED if failed else 0
 
     def rates(self) -> str:
-        done, seconds = self.tally.done, time.monotonic() - self.started
+        done, seconds = self.tally.done, self.seconds
         if not done:
             return ""
         busy = (time.process_time() - self.processor) / (seconds * bulk.cores())
