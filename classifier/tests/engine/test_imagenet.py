@@ -11,7 +11,7 @@ from PIL import Image
 from classifier.engine import Engine, Head
 from classifier.engine.imagenet import imagenet_doubles, imagenet_index, imagenet_labels, imagenet_together
 from classifier.models import Feedback
-from classifier.services import batch
+from classifier.services.evaluation import Grades
 from classifier.tests.colour_engine import ColourEngine, serve
 
 MISSILE, SUNGLASSES = "missile (both ImageNet classes)", "sunglasses (both ImageNet classes)"
@@ -64,12 +64,11 @@ class DoubleNameTests(SimpleTestCase):
         self.assertEqual(numbers, [657, 744, 657, 836])
 
     def test_both_folders_of_a_pair_are_right_with_the_one_line(self):
-        accuracy = batch.Accuracy()
-        answer = mock.Mock(predictions=self.rank()[0])
+        grades, answer = Grades(head()), mock.Mock(predictions=self.rank()[0], embedding=head().weights[657])
         answer.predictions = sorted(answer.predictions, key=lambda line: line.label != MISSILE)
-        for label in ("missile", "missile (projectile)"):
-            accuracy.add(label, answer)
-        self.assertEqual((accuracy.pictures, accuracy.top1), (2, 2))
+        for place in (657, 744):
+            grades.add(mock.Mock(value=answer), place)
+        self.assertEqual((grades.count, grades.right(1)), (2, 2))
 
 
 class EveryInterfaceTests(TestCase):

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import skimage
 from django.core.management import CommandError, call_command
 from django.test import SimpleTestCase, TestCase
 from PIL import Image
@@ -19,8 +18,7 @@ from classifier.services.evaluation import wilson
 from classifier.services.label_sets import label_set_create
 from classifier.tests import tiny_clip
 from classifier.tests.colour_engine import ColourEngine, place, serve
-
-PHOTOS = Path(skimage.__file__).parent / "data"
+from classifier.tests.photos import PHOTOS
 
 
 class EvaluateCase(SimpleTestCase):
