@@ -275,7 +275,8 @@ class ReadyTests(TestCase):
         with mock.patch.object(engines, "engine_get", return_value=mock.Mock(info=info)):
             answer = self.client.get("/readyz")
         self.assertEqual(answer.status_code, 200)
-        self.assertEqual(answer.json(), {"model": "ok", "database": "ok", "precision": "int8, 5 of 48 layers float16"})
+        parts = {"model": "ok", "database": "ok", "storage": "ok"}
+        self.assertEqual(answer.json(), {**parts, "precision": "int8, 5 of 48 layers float16"})
 
     @override_settings(CLIP_MODEL_DIR=Path("/nonexistent"))
     def test_it_says_what_is_missing(self):
