@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from django.db import transaction
 from django.utils import timezone
 
 from classifier.models import Embedding, LabelAdapter, LabelExample, LabelSet
+from classifier.services.rows import row_hold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,21 +32,24 @@ def adapter_learn(*, loaded: Engine, label_set: LabelSet, head: Head) -> LabelAd
         LabelAdapter.objects.filter(label_set=label_set, weights_sha256=sha256).delete()
         return None
     found = learn(keys, places, head.weights)
-    return LabelAdapter.objects.update_or_create(
-        label_set=label_set,
-        weights_sha256=sha256,
-        defaults={
-            "digest": label_set.digest,
-            "made": timezone.now(),
-            "alpha": found.alpha,
-            "beta": found.beta,
-            "examples": found.examples,
-            "before": found.before,
-            "after": found.after,
-            "keys": keys.astype("<f2").tobytes(),
-            "places": places.astype("<i4").tobytes(),
-        },
-    )[0]
+    with transaction.atomic():
+        if not row_hold(label_set):  # deleted while it was learnt
+            return None
+        return LabelAdapter.objects.update_or_create(
+            label_set=label_set,
+            weights_sha256=sha256,
+            defaults={
+                "digest": label_set.digest,
+                "made": timezone.now(),
+                "alpha": found.alpha,
+                "beta": found.beta,
+                "examples": found.examples,
+                "before": found.before,
+                "after": found.after,
+                "keys": keys.astype("<f2").tobytes(),
+                "places": places.astype("<i4").tobytes(),
+            },
+        )[0]
 
 
 def _examples(label_set: LabelSet, sha256: str, head: Head) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

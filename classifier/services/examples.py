@@ -7,13 +7,19 @@ from django.db import transaction
 from classifier.errors import LabelError, LabelSetNotReady, ModelUnavailable
 from classifier.models import LabelAdapter, LabelExample, LabelSet, Upload
 from classifier.services import adapters, engines, heads
+from classifier.services.rows import label_set_gone, row_hold, upload_lock
 
 
 def example_add(*, label_set: LabelSet, upload: Upload, label: str) -> LabelExample:
-    """Take a stored picture as an example, or change which label it is one of. Raises `LabelError`."""
+    """Take a stored picture as an example, or change which label it is one of. Raises `LabelError` and `Gone`."""
     if label not in label_set.label_list:
         raise LabelError(f"“{label}” is not a label of the set “{label_set.name}”.")
-    example, _ = LabelExample.objects.update_or_create(label_set=label_set, upload=upload, defaults={"label": label})
+    with transaction.atomic():
+        upload_lock(upload.pk)
+        if not row_hold(label_set):
+            raise label_set_gone()
+        said = {"label": label}
+        example, _ = LabelExample.objects.update_or_create(label_set=label_set, upload=upload, defaults=said)
     transaction.on_commit(lambda: learn(label_set=label_set))
     return example
 

@@ -1,4 +1,4 @@
-"""Delete pictures that are older than they are kept for. Run it daily, for example from Heroku Scheduler."""
+"""Delete pictures that are older than they are kept for. The server does so every hour; this does it at once."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from classifier.errors import Gone
-from classifier.models import ApiKey, Classification, Feedback, Prediction, Upload
-from classifier.services import embeddings, heads, keys, runs, uploads
+from classifier.models import ApiKey, Classification, Feedback, LabelExample, LabelSet, Prediction, Upload
+from classifier.services import embeddings, examples, heads, keys, label_sets, runs, uploads
 from classifier.services.rows import deadlocks_retried
 from classifier.tests.api.calls import UPLOADS, bearer, issue, small_jpeg
 from classifier.tests.concurrency import ConcurrencyTestCase, after_query, begin, together
@@ -137,6 +137,20 @@ class DeleteTests(ConcurrencyTestCase):
         with deleted, self.assertLogs("classifier.services.runs", "WARNING"):
             self.assertEqual(runs.runs_expire(), 1)
         self.assertEqual(self.left(), (0, 0, 0))
+
+    def test_an_example_whose_picture_or_set_is_deleted(self):
+        colours = {"name": "Colours", "labels": ("red", "blue"), "templates": ("{}",)}
+        label_set = label_sets.label_set_create(**colours)
+        with after_query("INSERT INTO", "classifier_labelexample", do=self.delete):
+            examples.example_add(label_set=label_set, upload=self.upload, label="red")
+        with self.assertRaises(Gone):
+            examples.example_add(label_set=label_set, upload=self.upload, label="red")
+        remove = lambda: label_sets.label_set_delete(label_set=LabelSet.objects.get())  # noqa: E731
+        with after_query("INSERT INTO", "classifier_labelexample", do=remove):
+            examples.example_add(label_set=label_set, upload=coloured("red"), label="red")
+        with self.assertRaises(Gone):
+            examples.example_add(label_set=label_set, upload=coloured("red"), label="red")
+        self.assertFalse(LabelExample.objects.exists())
 
     def test_the_backfill_beside_a_delete(self):
         self.upload.embeddings.all().delete()
