@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
-from uuid import uuid4
 
 from django.db import transaction
 
 from classifier.models import ApiKey, Classification, Upload
 from classifier.services.finding import name_escaped
-from classifier.services.keys import token_hash, upload_secret
+from classifier.services.keeping import Kept, picture_keep, upload_keep
 from classifier.services.runs import Outcome, run_finish, run_start
 
 if TYPE_CHECKING:
@@ -20,17 +17,6 @@ if TYPE_CHECKING:
     from classifier.pictures.decoding import Picture
     from classifier.services.bulk import Result
     from classifier.services.heads import Choice
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What the history keeps of a file."""
-
-    format: str
-    width: int  # pixels, upright
-    height: int
-    sha256: str
-    jpeg: bytes
 
 
 class Store:
@@ -42,12 +28,7 @@ class Store:
         self.owner = "" if self.api_key else owner[: Upload._meta.get_field("owner").max_length]
 
     def keep(self, picture: Picture, file: BinaryIO) -> Kept:
-        from classifier.pictures import reading
-
-        jpeg = reading.picture_to_jpeg(picture.image)
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return Kept(picture.format, picture.width, picture.height, digest, jpeg)
+        return picture_keep(picture, file)
 
     def add(self, result: Result[Answer]) -> Classification | None:
         """Store a result with its picture; None where this owner has it already, of this model and these labels."""
@@ -58,7 +39,7 @@ class Store:
         name = reading.name_clean(name_escaped(os.path.basename(result.source.name)))
         with transaction.atomic():
             mine = Upload.objects.filter(owner=self.owner, api_key=self.api_key, sha256=kept.sha256, name=name)
-            upload = mine.first() or self._upload(kept, name)
+            upload = mine.first() or upload_keep(kept=kept, name=name, owner=self.owner, api_key=self.api_key)
             if self._says(upload.latest, answer):
                 return None
             run = run_start(upload=upload, loaded=self.loaded, choice=self.choice, seconds_decode=result.read)
@@ -72,18 +53,3 @@ class Store:
         labels = [prediction.label for prediction in run.predictions.all()]
         same_model = run.weights_sha256 == self.loaded.info.weights_sha256
         return same_model and labels == [prediction.label for prediction in answer.predictions]
-
-    def _upload(self, kept: Kept, name: str) -> Upload:
-        upload_id = uuid4()
-        return Upload.objects.create(
-            id=upload_id,
-            owner=self.owner,
-            api_key=self.api_key,
-            secret_hash=token_hash(upload_secret(upload_id)),
-            name=name,
-            format=kept.format,
-            width=kept.width,
-            height=kept.height,
-            sha256=kept.sha256,
-            image=kept.jpeg,
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -24,7 +22,7 @@ from classifier.models import ApiKey, Classification, Feedback, Upload, UploadQu
 from classifier.services import engines, examples
 from classifier.services.embeddings import embedding_load
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
-from classifier.services.keys import token_hash, upload_secret
+from classifier.services.keeping import Kept, picture_keep, upload_keep
 from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
 from classifier.services.runs import attempt, predict, run_finish, run_start
 from classifier.services.storage import storage_add, storage_check
@@ -60,33 +58,20 @@ def upload_create(
     fails after that leaves the upload as failed, with the reason. `StorageFull` where there is no
     room, `Gone` where it is deleted meanwhile.
     """
-    from classifier.pictures import reading
 
     loaded = engines.engine_get()
     storage_check()
     with admission.slot() as compute:
         head, choice = head_obtain(loaded, choice, compute)
         decoded = compute(_decode, loaded, file)
-        upload_id = uuid4()
         with transaction.atomic():
             if api_key and not row_hold(api_key):
                 raise KeyWithdrawn("This API key was withdrawn meanwhile.")
-            upload = Upload.objects.create(
-                id=upload_id,
-                owner=owner,
-                api_key=api_key,
-                secret_hash=token_hash(upload_secret(upload_id)),
-                name=reading.name_clean(name),
-                format=decoded.format,
-                width=decoded.width,
-                height=decoded.height,
-                sha256=decoded.sha256,
-                image=decoded.jpeg,
-            )
+            upload = upload_keep(kept=decoded.kept, name=name, owner=owner, api_key=api_key)
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
             if stored:
                 stored(upload)
-        storage_add(len(decoded.jpeg))
+        storage_add(len(decoded.kept.jpeg))
         outcome = compute(predict, loaded, decoded.seen, head, choice.top)
     run_finish(run=run, outcome=outcome)
     return upload
@@ -188,11 +173,7 @@ class _Decoded:
     """What is kept of a file that was sent: of the picture, which may be large, no more than the model looks at."""
 
     seen: Image
-    jpeg: bytes
-    format: str
-    width: int  # pixels of the upright original
-    height: int
-    sha256: str
+    kept: Kept
     seconds: float
 
 
@@ -210,13 +191,7 @@ def _look(loaded: engine.Engine, file: BinaryIO) -> Image:
 
 
 def _decode(loaded: engine.Engine, file: BinaryIO) -> _Decoded:
-    from classifier.pictures import reading
-
     started = time.perf_counter()
     with _picture_open(file) as picture:
-        seen, jpeg = loaded.seen(picture.image), reading.picture_to_jpeg(picture.image)
-    file.seek(0)
-    # Every binary file has the readinto that BinaryIO does not name.
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    seconds = time.perf_counter() - started
-    return _Decoded(seen, jpeg, picture.format, picture.width, picture.height, digest, seconds)
+        seen, kept = loaded.seen(picture.image), picture_keep(picture, file)
+    return _Decoded(seen, kept, time.perf_counter() - started)

@@ -83,7 +83,7 @@ def serve(loaded: Engine):
     return mock.patch("classifier.services.engines.engine_get", return_value=loaded)
 
 
-class ColourTestCase(TestCase):
+class ColourEngineMixin:
     """The colour engine answers, and no label or prompt is remembered from another test."""
 
     def setUp(self):
@@ -92,3 +92,7 @@ class ColourTestCase(TestCase):
         self.addCleanup(texts.cache.clear)
         self.engine = ColourEngine()
         self.enterContext(serve(self.engine))
+
+
+class ColourTestCase(ColourEngineMixin, TestCase):
+    pass

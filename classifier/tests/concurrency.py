@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from django.db import connection
 from django.test import TransactionTestCase, skipUnlessDBFeature
 
-from classifier.services import heads, texts
-from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.colour_engine import ColourEngineMixin
 
 SECONDS = 20  # after which a thread hangs
 
@@ -77,12 +76,5 @@ def after_query(*parts: str, do: Callable):
 
 
 @skipUnlessDBFeature("has_select_for_update")
-class ConcurrencyTestCase(TransactionTestCase):
+class ConcurrencyTestCase(ColourEngineMixin, TransactionTestCase):
     """With the engine that knows colours."""
-
-    def setUp(self):
-        heads.heads_forget()
-        texts.cache.clear()
-        self.addCleanup(texts.cache.clear)
-        self.engine = ColourEngine()
-        self.enterContext(serve(self.engine))

@@ -1,12 +1,11 @@
 """The engine as a library: README's lines in a process without Django's settings, and a terminal's progress."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
 import tempfile
-import termios
+from functools import partial
 from pathlib import Path
 
 from django.test import SimpleTestCase
@@ -15,6 +14,7 @@ from classifier.engine import Engine
 from classifier.engine.opening import directory
 from classifier.errors import CheckpointError
 from classifier.tests import tiny_clip
+from classifier.tests.commands import on_terminal
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,19 +56,9 @@ class LibraryTests(SimpleTestCase):
         self.assertEqual((self.folder / "model").stat().st_mtime_ns, started)
 
     def on_terminal(self, code: str) -> str:
-        terminal, other = pty.openpty()
-        termios.tcsetwinsize(other, (24, 100))
-        process = self.run_code(code, stderr=other)
-        os.close(other)
-        text = b""
-        try:
-            while chunk := os.read(terminal, 65536):
-                text += chunk
-        except OSError:  # Linux says so at a terminal's end
-            pass
-        os.close(terminal)
-        self.assertEqual(process.wait(), 0, text)
-        return text.decode()
+        status, text = on_terminal(partial(self.run_code, code))
+        self.assertEqual(status, 0, text)
+        return text
 
     def test_a_model_that_cannot_be_had_is_said_in_a_sentence(self):
         with self.assertRaisesMessage(CheckpointError, "There is no file"):

@@ -4,53 +4,30 @@ import csv
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 from django.core.management import CommandError, call_command
-from django.test import SimpleTestCase, TestCase
-from PIL import Image
+from django.test import TestCase
 
 from classifier.models import ApiKey, Upload
 from classifier.services.label_sets import label_set_create
-from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.colour_engine import serve
+from classifier.tests.commands import CommandTestCase, on_terminal
 from classifier.tests.photos import PHOTOS
 
 ROOT = Path(__file__).parents[3]
 
 
-class FolderCase(SimpleTestCase):
-    def setUp(self):
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.engine = ColourEngine()
-
-    def paint(self, name: str, colour: str, size=(32, 24)) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, colour).save(path, "PNG")
-        return path
-
+class FolderCase(CommandTestCase):
     def call(self, *arguments: object, status: int = 0) -> str:
-        """What the command writes to stdout; what it writes to stderr is in self.errors."""
-        out, err = io.StringIO(), io.StringIO()
-        found = 0
-        try:
-            with serve(self.engine):
-                call_command("classify", *map(str, arguments), stdout=out, stderr=err)
-        except SystemExit as end:
-            found = end.code
-        except CommandError as error:
-            found, self.message = error.returncode, str(error)
-        self.errors = err.getvalue()
-        self.assertEqual(found, status, self.errors)
-        return out.getvalue()
+        return self.command("classify", *arguments, status=status)
 
     def labels(self, *arguments: object, **options: int) -> dict[str, str]:
         """{file: likeliest label}"""
@@ -259,18 +236,9 @@ class ProcessTests(FolderCase):
 
     def test_progress_has_rate_and_time_left_on_a_terminal_and_elsewhere_there_is_none(self):
         photos = self.photos(60)
-        terminal, other = pty.openpty()
-        termios.tcsetwinsize(other, (24, 100))
-        process = self.start(photos, stdout=subprocess.DEVNULL, stderr=other)
-        os.close(other)
-        text = b""
-        try:
-            while chunk := os.read(terminal, 65536):
-                text += chunk
-        except OSError:  # Linux says so at a terminal's end
-            pass
-        self.assertEqual(process.wait(), 0)
-        self.assertRegex(text.decode(), r"\d+/60 \[00:\d\d<00:\d\d, +[\d.]+ pictures/s\]")
+        status, text = on_terminal(partial(self.start, photos, stdout=subprocess.DEVNULL))
+        self.assertEqual(status, 0)
+        self.assertRegex(text, r"\d+/60 \[00:\d\d<00:\d\d, +[\d.]+ pictures/s\]")
         process = self.start(photos, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.assertEqual(len(process.communicate()[1].splitlines()), 2)  # who answers, and the line at the end
 

@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
-from django.core.management import CommandError, call_command
 from django.test import TestCase
 from PIL import Image
 
@@ -21,34 +19,22 @@ from classifier.models import ApiKey, Upload
 from classifier.services.embeddings import embedding_load
 from classifier.services.shards import Shards
 from classifier.tests import tiny_clip
-from classifier.tests.colour_engine import ColourEngine, place, serve
+from classifier.tests.colour_engine import ColourEngine, place
+from classifier.tests.commands import CommandTestCase
 
 ROOT = Path(__file__).parents[3]
 COLOURS = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255)}
 
 
-class EmbedCase(TestCase):
+class EmbedCase(TestCase, CommandTestCase):
     def setUp(self):
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        super().setUp()
         self.pictures, self.output = self.folder / "pictures", self.folder / "output"
         self.pictures.mkdir()
-        self.engine = ColourEngine()
 
     def paint(self, *colours: str) -> None:
         for colour in colours:
-            Image.new("RGB", (32, 24), colour).save(self.pictures / f"{colour}.png")
-
-    def call(self, *arguments: object, status: int = 0) -> None:
-        err, found = io.StringIO(), 0
-        try:
-            with serve(self.engine):
-                call_command(*map(str, arguments), stderr=err)
-        except SystemExit as end:
-            found = end.code
-        except CommandError as error:
-            found, self.message = error.returncode, str(error)
-        self.errors = err.getvalue()
-        self.assertEqual(found, status, self.errors)
+            super().paint(f"pictures/{colour}.png", colour)
 
     def shards(self, kind: str = "img_emb") -> list[tuple[np.ndarray, dict[str, list]]]:
         found = []
@@ -61,7 +47,7 @@ class EmbedCase(TestCase):
 class EmbedTests(EmbedCase):
     def test_rows_are_float16_and_say_which_picture_they_are(self):
         self.paint(*COLOURS)
-        self.call("embed", self.pictures, "--output", self.output, "--shard=2")
+        self.command("embed", self.pictures, "--output", self.output, "--shard=2")
         (first, names), (second, more) = self.shards()
         self.assertEqual((first.shape, first.dtype, second.shape), ((2, 4), np.float16, (1, 4)))
         paths = names["image_path"] + more["image_path"]
@@ -72,22 +58,22 @@ class EmbedTests(EmbedCase):
     def test_a_second_run_adds_what_is_new_and_tries_what_failed_again(self):
         self.paint("red")
         (self.pictures / "lime.png").write_bytes(b"nothing")
-        self.call("embed", self.pictures, "--output", self.output, status=1)
+        self.command("embed", self.pictures, "--output", self.output, status=1)
         self.assertIn("1 embedded, 1 failed", self.errors)
         self.paint("lime", "blue")
         self.engine.pictures_seen = 0
-        self.call("embed", self.pictures, "--output", self.output)
+        self.command("embed", self.pictures, "--output", self.output)
         self.assertIn("2 embedded, 1 before, 0 failed", self.errors)
         self.assertEqual(self.engine.pictures_seen, 2)
         self.assertEqual(sum(len(rows) for rows, _ in self.shards()), 3)
 
     def test_half_a_shard_is_done_again(self):
         self.paint("red")
-        self.call("embed", self.pictures, "--output", self.output)
+        self.command("embed", self.pictures, "--output", self.output)
         np.save(self.output / "img_emb/img_emb_1.npy", np.zeros((7, 4), np.float16))  # its table was never written
         (self.output / "metadata/metadata_2.parquet.part").write_bytes(b"cut")
         self.paint("blue")
-        self.call("embed", self.pictures, "--output", self.output)
+        self.command("embed", self.pictures, "--output", self.output)
         self.assertEqual([len(rows) for rows, _ in self.shards()], [1, 1])
         self.assertEqual(list(self.output.glob("*/*.part")), [])
 
@@ -102,19 +88,19 @@ class EmbedTests(EmbedCase):
             real(shards, *args)
 
         with mock.patch.object(Shards, "add", add), self.assertRaises(KeyboardInterrupt):
-            self.call("embed", self.pictures, "--output", self.output)
+            self.command("embed", self.pictures, "--output", self.output)
         self.assertEqual(len(self.shards()[0][0]), 2)
 
     def test_another_models_folder_is_left_alone(self):
         self.paint("red")
-        self.call("embed", self.pictures, "--output", self.output)
+        self.command("embed", self.pictures, "--output", self.output)
         self.engine = ColourEngine(weights_sha256="f" * 64)
-        self.call("embed", self.pictures, "--output", self.output, status=2)
+        self.command("embed", self.pictures, "--output", self.output, status=2)
         self.assertIn("another model's embeddings", self.message)
 
     def test_without_pyarrow_it_says_what_to_install(self):
         with mock.patch.dict(sys.modules, {"pyarrow": None, "pyarrow.parquet": None}):
-            self.call("embed", self.pictures, "--output", self.output, status=2)
+            self.command("embed", self.pictures, "--output", self.output, status=2)
         self.assertIn("pip install -r requirements-bulk.txt", self.message)
 
     def test_killed_and_run_again_it_has_every_picture_once(self):
@@ -151,15 +137,15 @@ class ExportTests(EmbedCase):
         super().setUp()
         self.paint(*COLOURS)
         self.key = ApiKey.objects.create(name="scanner", prefix="x", token_hash="y")
-        self.call("classify", self.pictures / "red.png", "--store=scanner", "--format=jsonl")
-        self.call("classify", self.pictures / "blue.png", "--store=museum", "--format=jsonl")
+        self.command("classify", self.pictures / "red.png", "--store=scanner", "--format=jsonl")
+        self.command("classify", self.pictures / "blue.png", "--store=museum", "--format=jsonl")
 
     def call(self, *arguments: object, status: int = 0) -> None:
         with mock.patch("sys.stdout", io.StringIO()):
             super().call(*arguments, status=status)
 
     def test_the_history_with_what_it_knows(self):
-        self.call("export_embeddings", "--output", self.output)
+        self.command("export_embeddings", "--output", self.output)
         ((rows, table),) = self.shards()
         self.assertEqual(table["name"], ["red.png", "blue.png"])
         self.assertEqual(table["label"], ["red thing", "blue thing"])
@@ -174,23 +160,23 @@ class ExportTests(EmbedCase):
     def test_of_one_owner(self):
         for owner, name in (("scanner", "red.png"), ("museum", "blue.png")):
             self.output = self.folder / owner
-            self.call("export_embeddings", "--output", self.output, "--owner", owner)
+            self.command("export_embeddings", "--output", self.output, "--owner", owner)
             self.assertEqual(self.shards()[0][1]["name"], [name])
-        self.call("export_embeddings", "--output", self.folder / "x", "--owner=nobody", status=2)
+        self.command("export_embeddings", "--output", self.folder / "x", "--owner=nobody", status=2)
 
     def test_what_came_since_is_added(self):
-        self.call("export_embeddings", "--output", self.output)
-        self.call("classify", self.pictures / "lime.png", "--store=museum", "--format=jsonl")
-        self.call("export_embeddings", "--output", self.output)
+        self.command("export_embeddings", "--output", self.output)
+        self.command("classify", self.pictures / "lime.png", "--store=museum", "--format=jsonl")
+        self.command("export_embeddings", "--output", self.output)
         self.assertIn("1 pictures exported, 2 before", self.errors)
         self.assertEqual([len(rows) for rows, _ in self.shards()], [2, 1])
 
     def test_labels_heads_likewise(self):
-        self.call("export_embeddings", "--output", self.output, "--label-set=imagenet")
+        self.command("export_embeddings", "--output", self.output, "--label-set=imagenet")
         ((rows, table),) = self.shards("text_emb")
         self.assertEqual(table["caption"], ["red thing", "blue thing"])
         np.testing.assert_allclose(rows, self.engine.imagenet.weights, atol=1e-3)
         self.output = self.folder / "own"
-        self.call("export_embeddings", "--output", self.output, "--labels=red, green, blue")
+        self.command("export_embeddings", "--output", self.output, "--labels=red, green, blue")
         ((rows, table),) = self.shards("text_emb")
         self.assertEqual((table["caption"], rows.shape), (["red", "green", "blue"], (3, 4)))
