@@ -26,6 +26,7 @@ urlpatterns = [
     ),
     path("history/map", atlas.history_map, name="history_map"),
     path("history/search", search.history_search, name="history_search"),
+    path("history/relabel", history.history_relabel, name="history_relabel"),
     path("history/delete", history.history_delete, name="history_delete"),
     path("history/export.json", history.history_export, {"format": "json"}, name="history_json"),
     path("history/export.csv", history.history_export, {"format": "csv"}, name="history_csv"),

@@ -31,6 +31,11 @@ def cursor_of(upload: Upload) -> str:
     return base64.urlsafe_b64encode(f"{upload.created.isoformat()} {upload.id.hex}".encode()).decode().rstrip("=")
 
 
+def cursor_before(moment: datetime) -> str:
+    """Of the page that begins with the newest upload before a moment."""
+    return base64.urlsafe_b64encode(f"{moment.isoformat()} {UUID(int=0).hex}".encode()).decode().rstrip("=")
+
+
 def cursor_read(cursor: str) -> tuple[datetime, UUID] | None:
     """What `cursor_of` wrote; None for anything else."""
     try:
