@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from classifier.api.bodies import BESIDES, CHUNK, append, spool
 from classifier.errors import ImageTooLarge
@@ -17,14 +17,14 @@ from classifier.http.problems import Problem
 
 Read = Callable[[int], bytes]
 # Inside a JSON string a quote is always escaped, so this is the key and nothing else. HTML's slashes may be `\/`.
-INPUTS = re.compile(rb'(?<!\\)"inputs"\s*:\s*"')
+INPUTS = re.compile(rb'(?<!\\)"(?:inputs|image)"\s*:\s*"')
 DATA_URL = re.compile(rb"data:[^,\"]{0,200};base64,", re.IGNORECASE)
 
 
 def json_image(read: Read) -> tuple[BinaryIO | None, dict]:
-    """The picture in `inputs` (base64 or a data: URL), and the rest of the JSON object.
+    """The picture in `inputs`, `image` or `inputs.image` (base64 or a data: URL), and the rest of the JSON object.
 
-    The file is None where the object has no string `inputs`. Raises `Problem` for what is not such JSON, and
+    The file is None where the object has no such string. Raises `Problem` for what is not such JSON, and
     `ImageTooLarge`.
     """
     head, file = b"", None
@@ -41,8 +41,16 @@ def json_image(read: Read) -> tuple[BinaryIO | None, dict]:
         raise Problem(400, "bad-request", "The body is not JSON.") from error
     if not isinstance(body, dict):
         raise Problem(422, "invalid", 'The body must be a JSON object: {"inputs": "..."}.')
-    # Only an empty string is left of what was cut out; anything else says that it was cut out somewhere deeper.
-    return (file if body.pop("inputs", None) == "" else None), body
+    return (file if _place_remove(body) else None), body
+
+
+def _place_remove(body: dict[str, Any]) -> bool:
+    """Take out the empty string that is left of a picture; none is left where it was cut out somewhere deeper."""
+    for holder, name in ((body, "inputs"), (body, "image"), (body.get("inputs"), "image")):
+        if isinstance(holder, dict) and holder.get(name) == "":
+            del holder[name]
+            return True
+    return False
 
 
 def _string_decode(read: Read, text: bytes) -> tuple[BinaryIO, bytes]:

@@ -40,9 +40,10 @@ def multipart_image(request: HttpRequest) -> UploadedFile:
     return files[0]
 
 
-def raw_image(request: HttpRequest) -> BinaryIO:
-    """The body itself, as a file. Raises `ImageTooLarge`."""
+def raw_image(request: HttpRequest, start: bytes = b"") -> BinaryIO:
+    """The body itself, of which `start` was read already, as a file. Raises `ImageTooLarge`."""
     file = spool()
+    append(file, start)
     while chunk := request.read(CHUNK):
         append(file, chunk)
     return file

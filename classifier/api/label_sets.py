@@ -68,6 +68,7 @@ class LabelSetBodySchema(Schema):
     )
 
     class Config:
+        extra = "forbid"
         json_schema_extra = {"example": {"name": "Pets", "labels": ["cat", "dog", "rabbit"]}}
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from ninja import Field, Schema
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from classifier.services.keys import upload_secret
 from classifier.services.labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE, MIN_LABELS
@@ -83,7 +83,9 @@ def labels_json(most: int, *, null: bool = False) -> dict:
 
 
 class ParametersSchema(BaseModel):  # not a Schema, which would take any object with such attributes
-    """Hugging Face's `parameters`; what is not listed here is ignored."""
+    """Hugging Face's `parameters`."""
+
+    model_config = ConfigDict(extra="forbid")
 
     candidate_labels: list[str] | str | None = Field(
         None,
@@ -100,12 +102,21 @@ class ParametersSchema(BaseModel):  # not a Schema, which would take any object 
 
 
 class ZeroShotSchema(BaseModel):
-    """Hugging Face's request."""
+    """Hugging Face's request.
+
+    Its older clients write `image` for `inputs`, `candidateLabels` for `candidate_labels`, and put the parameters
+    beside or into `inputs`: all of that is understood. Any other member is refused by name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     inputs: str = Field(
         description="The picture in base64, or as a data: URL in base64", json_schema_extra={"format": "byte"}
     )
     parameters: ParametersSchema | None = None
+    options: dict[str, Any] | None = Field(
+        None, description="Hugging Face's switches of its own; they mean nothing here"
+    )
 
 
 class ProblemSchema(Schema):

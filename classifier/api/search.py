@@ -61,6 +61,7 @@ class ChoiceSchema(Schema):
         return handler(body)
 
     class Config:
+        extra = "forbid"
         json_schema_extra = {"example": {"candidate_labels": ["a cat", "a dog", "something else"]}}
 
 

@@ -11,6 +11,7 @@ from ninja import Header, Query, Router, Status
 
 from classifier.api.bodies import multipart_image
 from classifier.api.callers import Bearer
+from classifier.api.known import known_check
 from classifier.api.schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of
 from classifier.http.idempotency import Stored, request_once
 from classifier.http.owners import owner_keep, owner_new
@@ -26,6 +27,7 @@ from classifier.services.labels import DEFAULT_TEMPLATE
 
 router = Router(tags=["Uploads"])
 
+FIELDS = ("candidate_labels", "hypothesis_template", "label_set")
 UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -51,6 +53,7 @@ UPLOAD_BODY = {
                         },
                         "label_set": {"type": "string", "description": "The name of a saved label set, instead"},
                     },
+                    "additionalProperties": False,
                 }
             }
         },
@@ -86,7 +89,8 @@ def upload_create(
     caller = request.auth
     rate_limit_check(request, api_key=caller.api_key)
     file = multipart_image(request)
-    fields = {name: request.POST.getlist(name) for name in ("candidate_labels", "hypothesis_template", "label_set")}
+    known_check([*request.POST, *request.FILES], [*FIELDS, "image", "csrfmiddlewaretoken"], "form field")
+    fields = {name: request.POST.getlist(name) for name in FIELDS}
     choice = _choice(**fields)
 
     owner = caller.owner or (owner_new(request) if caller.session else "")

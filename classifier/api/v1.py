@@ -1,5 +1,6 @@
 """The API as a whole: its operations, its errors and its description."""
 
+import copy
 from typing import Any
 
 from ninja import NinjaAPI
@@ -7,6 +8,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from classifier.api import explanations, huggingface, label_sets, search, uploads
 from classifier.api.docs import Docs
+from classifier.api.known import query_known
 from classifier.api.schemas import ZeroShotSchema
 from classifier.http import problems
 
@@ -32,6 +34,7 @@ class ClipAPI(NinjaAPI):
             methods.pop("head", None)  # the same operation as get, whose operationId must not appear twice
             for operation in methods.values():
                 operation["security"] = [{}, *operation["security"]]  # credentials are never required
+                operation["responses"].setdefault(422, copy.deepcopy(operation["responses"][500]))  # see known.py
                 operation["responses"] = dict(sorted(operation["responses"].items()))
                 for status, answer in operation["responses"].items():
                     if int(status) >= 400:
@@ -49,6 +52,7 @@ api = ClipAPI(
     description="OpenAI's CLIP ranks ImageNet's 1000 labels, or any others, for your picture.",
 )
 problems.register(api)
+api.add_decorator(query_known)
 api.add_router("", uploads.router)
 api.add_router("", search.router)
 api.add_router("", explanations.router)

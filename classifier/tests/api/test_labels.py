@@ -181,18 +181,18 @@ class SearchTests(LabelsTestCase):
         self.assertEqual(len(items), 2)
 
     def test_nobody_must_say_who_they_are(self):
-        for path in (SEARCH, f"{UPLOADS}/{self.red['id']}/similar"):
-            self.items(path, 401, headers={}, q="red")
-            self.items(path, 403, q="red", all="true")
+        for path, words in ((SEARCH, {"q": "red"}), (f"{UPLOADS}/{self.red['id']}/similar", {})):
+            self.items(path, 401, headers={}, **words)
+            self.items(path, 403, all="true", **words)
 
     def test_staff_find_everybodys(self):
         self.client.force_login(staff("view_upload"))
         self.client.get("/")  # sets the CSRF cookie that a page of ours sends along
         headers = {"X-CSRFToken": self.client.cookies["csrftoken"].value}
-        for path in (SEARCH, f"{UPLOADS}/{self.red['id']}/similar"):
-            found = {item["upload"]["id"] for item in self.items(path, headers=headers, q="red", all="true")}
+        for path, words in ((SEARCH, {"q": "red"}), (f"{UPLOADS}/{self.red['id']}/similar", {})):
+            found = {item["upload"]["id"] for item in self.items(path, headers=headers, all="true", **words)}
             self.assertIn(str(self.theirs.pk), found)
-            self.assertEqual(self.items(path, headers=headers, q="red"), [], "of their own session")
+            self.assertEqual(self.items(path, headers=headers, **words), [], "of their own session")
 
     def test_what_cannot_be_asked(self):
         for query in ({}, {"q": ""}, {"q": "x" * 201}, {"q": "red", "n": 0}, {"q": "red", "n": 101}):

@@ -33,6 +33,12 @@ class CreateTests(ApiTestCase):
         self.assertGreater(record["seconds"]["predict"], 0)
         self.assertEqual(upload.name, "coffee.png")
 
+    def test_a_form_field_that_nobody_knows_is_refused_by_name(self):
+        for form in ({"image": photo(), "labels": "cat, dog"}, {"image": photo(), "labels": photo()}):
+            response = self.client.post(UPLOADS, form)
+            self.assertProblem(response, 422, "invalid", "labels: no such form field. Known are candidate_labels, ")
+        self.assertFalse(Upload.objects.exists())
+
     def test_its_record_has_exactly_these_fields(self):
         record = self.create()
         fields = "id created status reason model precision label_set fits image predictions seconds url secret"

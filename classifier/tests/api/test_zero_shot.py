@@ -1,6 +1,7 @@
 """Hugging Face's way of asking; nothing is stored."""
 
 import base64
+import json
 from unittest import mock
 
 from django.test import override_settings
@@ -46,9 +47,49 @@ class ZeroShotTests(ApiTestCase):
         self.assertEspresso(self.post({"inputs": self.base64, "parameters": {"top_k": 12}}), 12)
         self.assertProblem(self.post({"inputs": "", "parameters": {"top_k": 0}}), 422, "invalid", "parameters.top_k")
 
-    def test_other_members_are_ignored(self):
-        body = {"options": {"wait_for_model": True}, "inputs": self.base64, "parameters": {"unheard_of": 1}}
-        self.assertEspresso(self.post(body))
+    def test_hugging_faces_own_switches_mean_nothing_here(self):
+        self.assertEspresso(self.post({"options": {"wait_for_model": True}, "inputs": self.base64, "parameters": {}}))
+
+    def test_a_member_that_nobody_knows_is_refused_by_name(self):
+        for name, body in (
+            ("parameters.unheard_of", {"parameters": {"unheard_of": 1}}),
+            ("labels", {"labels": ["cat", "dog"]}),
+            ("parameters.candidate_label", {"parameters": {"candidate_label": "cat, dog"}}),
+        ):
+            with self.subTest(name):
+                response = self.post({"inputs": self.base64, **body})
+                self.assertProblem(response, 422, "invalid", f"{name}: no such member. Known are candidate_labels,")
+
+    def test_a_query_parameter_that_nobody_knows_is_refused_by_name(self):
+        response = self.client.post(f"{ZERO_SHOT}?candidate_labels=cat,dog", self.photo, content_type="image/png")
+        self.assertProblem(response, 422, "invalid", "candidate_labels: no such query parameter.")
+        response = self.client.get("/api/v1/uploads?limits=3", headers=bearer(issue()[1]))
+        self.assertProblem(response, 422, "invalid", "limits: no such query parameter. Known are all, cursor, limit.")
+
+    def test_labels_are_found_wherever_a_client_writes_them(self):
+        for body in (
+            {"inputs": self.base64, "parameters": {"candidate_labels": "cat, dog"}},
+            {"image": self.base64, "parameters": {"candidate_labels": "cat,dog"}},
+            {"inputs": {"image": self.base64, "candidateLabels": "cat,dog"}, "parameters": {}},
+            {"inputs": self.base64, "candidate_labels": ["cat", "dog"]},
+            {"candidateLabels": ["cat", "dog"], "image": self.base64},
+        ):
+            with self.subTest([*body]):  # which the stand-in has no text tower for
+                self.assertProblem(self.post(body), 422, "text-unsupported", "need CLIP")
+
+    def test_what_is_said_twice_is_refused(self):
+        twice = {"candidate_labels": ["cat", "dog"]}
+        response = self.post({"inputs": self.base64, **twice, "parameters": twice})
+        self.assertProblem(response, 422, "invalid", "candidate_labels: this was said already, as parameters.candidate")
+        response = self.post({"inputs": self.base64, "image": self.base64})
+        self.assertEqual(response.status_code, 422)
+
+    def test_json_that_does_not_say_so(self):
+        body = json.dumps({"inputs": self.base64, "parameters": {"top_k": 7}})
+        for kind in ("", "application/octet-stream", "application/x-www-form-urlencoded"):
+            for text in (body, f"\n  {body}"):
+                with self.subTest(kind):
+                    self.assertEspresso(self.post(text, kind), 7)
 
     def test_labels_of_ones_own_need_clip(self):
         body = {"inputs": self.base64, "parameters": {"candidate_labels": ["cat", "dog"]}}
@@ -68,7 +109,9 @@ class ZeroShotTests(ApiTestCase):
             (b"null", 422, "invalid"),
             (b"{}", 422, "invalid"),
             (b'{"inputs": 1}', 422, "invalid"),
-            (b'{"inputs": {"image": "AAAA"}}', 422, "invalid"),
+            (b'{"inputs": {"image": "AAAA"}}', 415, "unsupported-image"),
+            (b'{"inputs": {"picture": "AAAA"}}', 422, "invalid"),
+            (b'{"parameters": {"image": "AAAA"}, "inputs": ""}', 422, "invalid"),
             (b'{"parameters": {"inputs": "AAAA"}}', 422, "invalid"),
             (b'{"parameters": {"inputs": "AAAA"}, "inputs": "AAAA"}', 422, "invalid"),
             (b'{"inputs": "AAAA", "parameters": []}', 422, "invalid"),
