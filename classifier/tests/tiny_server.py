@@ -8,6 +8,7 @@ from unittest import mock
 from django.test import override_settings
 
 from classifier.engine import Config, prepare
+from classifier.services import heads, texts
 from classifier.tests import checkpoints, tiny_clip
 
 # One prompt per ImageNet label where 80 would take a minute, and ImageNet's labels are not what the tiny CLIP knows.
@@ -31,6 +32,8 @@ def prepared(precision: str) -> dict:
 
 @contextmanager
 def tiny_server(precision: str = "fp32") -> Iterator[None]:
-    """Within it the services serve with the tiny CLIP; for `enterClassContext`."""
+    """Within it the services serve with the tiny CLIP, remembering nothing of other tests; for `enterClassContext`."""
+    texts.cache.clear()
+    heads.heads_forget()
     with FEW_PROMPTS, override_settings(**prepared(precision)):
         yield

@@ -8,42 +8,22 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.test import SimpleTestCase, TestCase
-from PIL import Image
 
 from classifier.engine import Head
 from classifier.engine.imagenet import imagenet_doubles, imagenet_labels, imagenet_together
 from classifier.services.evaluation import wilson
 from classifier.services.label_sets import label_set_create
 from classifier.tests import tiny_clip
-from classifier.tests.colour_engine import ColourEngine, place, serve
+from classifier.tests.colour_engine import place, serve
+from classifier.tests.commands import CommandTestCase
 from classifier.tests.photos import PHOTOS
 
 
-class EvaluateCase(SimpleTestCase):
-    def setUp(self):
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.engine = ColourEngine()
-
-    def paint(self, name: str, colour: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 24), colour).save(path)
-        return path
-
+class EvaluateCase(CommandTestCase):
     def call(self, *arguments: object, status: int = 0) -> str:
-        out, err, found = io.StringIO(), io.StringIO(), 0
-        try:
-            with serve(self.engine):
-                call_command("evaluate", *map(str, arguments), stdout=out, stderr=err)
-        except SystemExit as end:
-            found = end.code
-        except CommandError as error:
-            found, self.message = error.returncode, str(error)
-        self.errors = err.getvalue()
-        self.assertEqual(found, status, self.errors)
-        return out.getvalue()
+        return self.command("evaluate", *arguments, status=status)
 
     def imagenet(self, **colours: str) -> None:
         """The engine's ImageNet head: classes by number as `_657`, each at a colour; all others are far away."""

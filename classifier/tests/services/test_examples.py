@@ -6,7 +6,7 @@ from django.test import TestCase
 
 from classifier.errors import LabelError
 from classifier.models import LabelAdapter, LabelExample, Upload
-from classifier.services import examples, heads, label_sets, texts, uploads
+from classifier.services import examples, heads, label_sets, uploads
 from classifier.services.heads import choice_of_set
 from classifier.tests.tiny_clip import SHAPES, draw
 from classifier.tests.tiny_server import tiny_server
@@ -19,8 +19,6 @@ class ExampleTests(TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.enterClassContext(tiny_server())
-        texts.cache.clear()
-        heads.heads_forget()
 
     def setUp(self):
         with self.captureOnCommitCallbacks(execute=True):

@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase
 
 from classifier.models import Classification, Upload
-from classifier.services import engines, heads, label_sets, texts, uploads
+from classifier.services import engines, label_sets, uploads
 from classifier.services.label_sets import choice_make
 from classifier.tests.api.calls import UPLOADS, ZERO_SHOT, bearer, issue
 from classifier.tests.tiny_clip import caption, draw
@@ -35,8 +35,6 @@ class AnyLabelsTests(TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.enterClassContext(tiny_server(cls.precision))
-        texts.cache.clear()
-        heads.heads_forget()
 
     def assertRanked(self, predictions, first):
         """All captions, the right one far ahead, with a cosine that says so too."""

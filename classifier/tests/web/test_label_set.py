@@ -4,7 +4,7 @@ from django.test import TestCase
 from django.urls import reverse
 
 from classifier.models import LabelExample, LabelSet
-from classifier.services import heads, label_sets, texts
+from classifier.services import label_sets
 from classifier.tests.people import staff
 from classifier.tests.services.test_examples import WORDS
 from classifier.tests.tiny_clip import SHAPES
@@ -17,8 +17,6 @@ class LabelSetPageTests(TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.enterClassContext(tiny_server())
-        texts.cache.clear()
-        heads.heads_forget()
 
     def setUp(self):
         with self.captureOnCommitCallbacks(execute=True):
