@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from classifier.engine.progress import StepBars, bar
 from classifier.errors import ClassifierError, LabelError
@@ -23,12 +23,22 @@ from classifier.services.label_sets import choice_make
 from classifier.services.labels import DEFAULT_TEMPLATE, set_labels_from_text, templates_check, text_from_bytes
 from classifier.services.shards import ROWS
 
-SOME_FAILED, NOTHING_DONE = 1, 2  # exit statuses
+SOME_FAILED, NOTHING_DONE, INTERRUPTED = 1, 2, 130  # exit statuses; the last as of what SIGINT ends
 
 
 def nothing_done(message: str) -> CommandError:
     """To raise where a run could not begin, or there was nothing to do."""
     return CommandError(message, returncode=NOTHING_DONE)
+
+
+class BulkCommand(BaseCommand):
+    """A command that may take hours and is stopped by Ctrl-C: what was written stays, and no traceback hides it."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted; run it again to go on.", returncode=INTERRUPTED) from None
 
 
 def paths_add(parser: CommandParser) -> None:

@@ -166,7 +166,7 @@ def sources_run(
     Sources are taken as results are asked for, so both may be endless. What `compute` raises ends the run.
     """
     lanes = lanes or cores()
-    work = _Batch(loaded, compute, limits or Limits(), keep)
+    work = Batch(loaded, compute, limits or Limits(), keep)
     waiting: deque[Future[list[Result[T]]]] = deque()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane", initializer=torch_threads, initargs=(1,))
     try:
@@ -195,7 +195,7 @@ def batch_size(loaded: Engine) -> int:
 
 
 @dataclass(frozen=True)
-class _Batch(Generic[T]):
+class Batch(Generic[T]):
     """One batch in one lane."""
 
     loaded: Engine

@@ -1,4 +1,4 @@
-"""Measure the engine, with --server the whole server, or with --search the search, and print one table."""
+"""Measure the engine, the whole --server, the --search or work in --bulk, and print one table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from classifier.engine import Config, prepare
+from classifier.engine import Config, load_engine, prepare
 from classifier.errors import ModelError
 from classifier.services.engines import engine_config
 
@@ -32,6 +32,10 @@ class Command(BaseCommand):
             "--search", nargs="?", type=int, const=100_000, metavar="N", help="search among N uploads (100,000) instead"
         )
 
+        parser.add_argument("--bulk", metavar="FOLDER", help="embed a folder's pictures as `embed` does instead")
+        parser.add_argument("--pictures", type=int, default=480, help="of --bulk: how many in a round (480)")
+        parser.add_argument("--over", type=int, default=0, help="of --bulk: memory along as many pictures")
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["search"]:
             self.search(options["search"])
@@ -43,10 +47,28 @@ class Command(BaseCommand):
             manifest = prepare(config, progress=lambda *_: None, keep_checkpoint=True)
             if options["server"]:
                 self.server(config)
+            elif options["bulk"]:
+                self.bulk(config, options)
             else:
                 self.offline(dataclasses.replace(config, threads=options["threads"]), manifest, options["repeats"])
         except ModelError as error:
             raise CommandError(str(error)) from error
+
+    def bulk(self, config: Config, options: dict[str, Any]) -> None:
+        from classifier.benchmark import bulk
+
+        loaded, rounds = load_engine(dataclasses.replace(config, threads=1)), []
+        self.stdout.write(self.machine(config))
+        try:
+            for rates in bulk.measure(loaded, options["bulk"], pictures=options["pictures"], rounds=3):
+                rounds.append(rates)
+                self.stdout.write(bulk.table([rates]))
+        except bulk.NoPictures as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"medians of {len(rounds)} rounds:\n{bulk.table(rounds)}")
+        if options["over"]:
+            for done, megabytes in bulk.memory_over(loaded, options["bulk"], options["over"]):
+                self.stdout.write(f"after {done:,} pictures {megabytes:.0f} MB of anonymous memory")
 
     def search(self, count: int) -> None:
         from classifier.benchmark.search import run

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from classifier.engine import Engine, Head
 from classifier.management import bulk as shared
@@ -16,7 +16,7 @@ from classifier.management.terminal import closed_pipe_quiet, stream_of
 from classifier.services import bulk, engines, heads, storing
 
 
-class Command(BaseCommand):
+class Command(shared.BulkCommand):
     help = (
         "Classify pictures: files, and every picture in folders, by what is in a file and not by its ending. "
         "Exit status: 0 all, 1 some failed, 2 nothing was done."

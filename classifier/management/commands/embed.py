@@ -6,14 +6,14 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from classifier.management import bulk as shared
 from classifier.services import bulk, engines, shards, texts
 from classifier.services.finding import name_escaped
 
 
-class Command(BaseCommand):
+class Command(shared.BulkCommand):
     help = (
         "Embed pictures: files, and every picture in folders. Writes img_emb/*.npy (float16) and metadata/*.parquet; "
         "an interrupted run goes on. Exit status: 0 all, 1 some failed, 2 nothing was done."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from classifier import engine
 from classifier.engine.artifact import artifact_directory
@@ -22,7 +22,7 @@ from classifier.services.evaluation import TOP, Grades, Labelled, labelled_csv, 
 from classifier.services.labels import DEFAULT_TEMPLATE, MAX_LABELS_SET, labels_check, templates_check
 
 
-class Command(BaseCommand):
+class Command(shared.BulkCommand):
     help = (
         "Accuracy over DIR, which has a folder of pictures per class, named by WordNet id, number, label or another "
         "name of the class, or over a CSV file of path and label. "

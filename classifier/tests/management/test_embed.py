@@ -87,8 +87,9 @@ class EmbedTests(EmbedCase):
                 raise KeyboardInterrupt
             real(shards, *args)
 
-        with mock.patch.object(Shards, "add", add), self.assertRaises(KeyboardInterrupt):
-            self.command("embed", self.pictures, "--output", self.output)
+        with mock.patch.object(Shards, "add", add):
+            self.command("embed", self.pictures, "--output", self.output, status=130)
+        self.assertEqual(self.message, "Interrupted; run it again to go on.")
         self.assertEqual(len(self.shards()[0][0]), 2)
 
     def test_another_models_folder_is_left_alone(self):

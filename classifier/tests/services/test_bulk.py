@@ -143,7 +143,7 @@ class SharpnessTests(SimpleTestCase):
     def seen(self, path: Path) -> Image.Image:
         engine = mock.Mock(info=mock.Mock(input_resolution=224))
         engine.seen = lambda picture: picture.copy()
-        work = bulk._Batch(engine, list, bulk.Limits(), None)
+        work = bulk.Batch(engine, list, bulk.Limits(), None)
         return work.read(next(bulk.sources_of([path]))).value
 
     def test_a_large_jpeg_comes_smaller_and_keeps_four_times_the_resolution(self):
