@@ -2,7 +2,7 @@
 
     manifest.json                   what was converted from which file, how well it agrees, size and SHA-256 of the rest
     image-<precision>.safetensors   the image tower, laid out as run time reads it, memory-mapped
-    text.safetensors                the text tower as OpenAI published it, read only when text is encoded
+    text.safetensors                the text tower under OpenAI's names, int8 or as published, read when text is encoded
     imagenet-head.safetensors       the zero-shot head of ImageNet's 1000 labels
 
 conversion.py writes them.
@@ -23,7 +23,7 @@ from classifier.errors import ModelUnavailable
 if TYPE_CHECKING:
     from classifier.engine.weights_file import WeightsFile
 
-FORMAT = 4  # raised whenever the layout changes; artifacts of another format are rebuilt
+FORMAT = 5  # raised whenever the layout changes; artifacts of another format are rebuilt
 MANIFEST, HEAD, TEXT = "manifest.json", "imagenet-head.safetensors", "text.safetensors"
 PREPARE = "run: python manage.py prepare_model"
 
@@ -116,10 +116,10 @@ def head_read(config: Config, manifest: Manifest) -> Head:
     return Head("imagenet", labels, weights, tuple(range(len(labels))), doubles=imagenet_doubles())
 
 
-def float16_layers(manifest: Manifest, kernel: str) -> list[str]:
+def float16_layers(manifest: Manifest, kernel: str, tried: str = "tried") -> list[str]:
     """The layers whose activations stay float among int8's by one of the kernels; by one that was not judged when the
-    model was prepared, on another machine, as many as by any."""
-    kept = manifest["tried"][-1]["float16"]
+    model was prepared, on another machine, as many as by any. Of the text tower where `tried` is "text_tried"."""
+    kept = manifest[tried][-1]["float16"]
     return kept.get(kernel) or max(kept.values(), key=len, default=[])
 
 

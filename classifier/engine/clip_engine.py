@@ -131,7 +131,9 @@ class ClipEngine(Engine):
             if self.text is None:
                 with returning_temporaries():
                     weights = weights_read(self.config, self.info.manifest, TEXT)
-                    self.text = TextTower(weights), Tokenizer()
+                    kernel = kernel_of(self.info.manifest["text_tried"][-1]["precision"])
+                    wide = float16_layers(self.info.manifest, kernel, "text_tried")
+                    self.text = TextTower(weights, kernel, wide), Tokenizer()
                     weights.forget()
             return self.text
 

@@ -150,17 +150,20 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
     """Write every file of the artifact; return the manifest, which is written last."""
     import torch
 
-    from classifier.engine.image_conversion import image_write
+    from classifier.engine.image_conversion import image_write, judge_of
     from classifier.engine.precision import BUDGET
     from classifier.engine.selfcheck import thresholds
+    from classifier.engine.text_conversion import text_write
     from classifier.engine.weights_file import weights_write
 
     torch.set_num_threads(config.threads)
     logit_scale = checkpoint.state["logit_scale"].float().exp().item()
-    weights_write(directory / TEXT, text_tensors(checkpoint))
     head = imagenet_head(config, checkpoint, progress)
     weights_write(directory / HEAD, [("weights", head)])
-    attempts = image_write(config, checkpoint, directory, (head.numpy(), logit_scale), progress)
+    progress("embedding probe pictures with the original", 0, 0)
+    judge = judge_of(checkpoint, head.numpy(), logit_scale)
+    attempts = image_write(config, checkpoint, directory, judge, progress)
+    texts = text_write(checkpoint, config.precision, directory / TEXT, judge.probes, progress)
     taken = attempts[-1]
     manifest = {
         "format": FORMAT,
@@ -172,6 +175,7 @@ def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, prog
         "logit_scale": logit_scale,
         "self_check": next(iter(taken.findings.values()), {}),  # by the kernel that runs here
         "tried": [attempt.entry(attempt is taken) for attempt in attempts],
+        "text_tried": [attempt.entry(attempt is texts[-1]) for attempt in texts],
         "thresholds": thresholds(),
         "float16_budget": BUDGET,
         "versions": {"torch": torch.__version__},
@@ -191,13 +195,6 @@ def source_entry(config: Config, checkpoint: Checkpoint) -> dict[str, str | int]
     """What was converted, so that another file of its name is told from it."""
     marks = {} if config.model in MODELS else file_marks(checkpoint.path)  # a download is deleted
     return {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "named": config.model, **marks}
-
-
-def text_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    """The text tower under OpenAI's names, in OpenAI's precision."""
-    for name, tensor in checkpoint.text_state().items():
-        if name not in ("input_resolution", "context_length", "vocab_size"):
-            yield name, tensor
 
 
 def imagenet_head(config: Config, checkpoint: Checkpoint, progress: Progress) -> Tensor:

@@ -6,12 +6,10 @@ kernel that a server may end up running it with; otherwise float16, which is Ope
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +17,8 @@ from torch import Tensor
 
 from classifier.engine import Config
 from classifier.engine.artifact import image_file
-from classifier.engine.checkpoint import Checkpoint, Progress, VitShape
+from classifier.engine.attempt import Attempt
+from classifier.engine.checkpoint import Checkpoint, Progress, ResNetShape, VitShape
 from classifier.engine.device import device_of
 from classifier.engine.image_tower import BATCH, ImageTower, embed_with_openais_weights, image_tower_store
 from classifier.engine.linear import kernels_of
@@ -27,7 +26,7 @@ from classifier.engine.precision import BUDGET, affordable, by_gain, float16_lay
 from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.probes import CALIBRATION, PROBES, pictures_draw
 from classifier.engine.quantise import calibrate, int8_store
-from classifier.engine.resnet_tower import resnet_store
+from classifier.engine.resnet_tower import ResNetTower, resnet_store
 from classifier.engine.selfcheck import Finding, self_check
 from classifier.engine.sensitivity import layer_losses
 from classifier.engine.stack import image_stack, layer_sizes
@@ -36,27 +35,31 @@ from classifier.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-Judge = tuple[np.ndarray, float]  # a head (K, D) and the logit scale, by which the self-check ranks labels
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """By which pictures' embeddings are compared: a head (K, D) that ranks them, and what OpenAI's weights make of the
+    probes, (B, D)."""
+
+    head: np.ndarray
+    logit_scale: float
+    probes: np.ndarray
+
+    def check(self, embeddings: np.ndarray, originals: np.ndarray) -> Finding:
+        return self_check(embeddings, originals, self.head, self.logit_scale)
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One precision that was tried, and what the self-check found, by kernel."""
-
-    precision: str
-    findings: dict[str, Finding]  # by kernel
-    layers: int = 0  # linear layers in all
-    float16: dict[str, list[str]] = field(default_factory=dict)  # by kernel, those kept among int8's
-    float16_bytes: int = 0  # by which those that the file holds in float16 make it larger
-    losses: dict[str, float] = field(default_factory=dict)  # by layer, the cosine that int8 costs there
-
-    @property
-    def passed(self) -> bool:
-        return all(finding["passed"] for finding in self.findings.values())
-
-    def entry(self, taken: bool) -> dict[str, Any]:
-        """For the manifest."""
-        return {**dataclasses.asdict(self), "taken": taken}
+@torch.inference_mode()
+def judge_of(checkpoint: Checkpoint, head: np.ndarray, logit_scale: float) -> Judge:
+    """Embeds the probes with OpenAI's weights."""
+    state, shape = checkpoint.image_state(), checkpoint.shape
+    pixels = drawn_pixels(PROBES, shape.resolution)
+    if isinstance(shape, VitShape):
+        embedded = torch.cat([embed_with_openais_weights(state, shape, batch) for batch in pixels.split(BATCH)])
+    else:
+        assert isinstance(shape, ResNetShape)
+        embedded = ResNetTower(dict(resnet_store(state)), shape)(pixels)
+    return Judge(head, logit_scale, embedded.numpy())
 
 
 @torch.inference_mode()
@@ -71,7 +74,6 @@ def image_write(
         weights_write(directory / image_file("fp32"), resnet_store(checkpoint.image_state()))
         return [Attempt("fp32", {})]
 
-    progress("embedding probe pictures with the original", 0, 0)
     jury = Jury(checkpoint.image_state(), shape, judge)
     attempts: list[Attempt] = []
     for precision in candidates(config):
@@ -96,16 +98,14 @@ def candidates(config: Config) -> tuple[str, ...]:
 
 
 class Jury:
-    """A tower to convert, the probes, which calibration never sees, and what OpenAI's weights make of them."""
+    """A tower to convert, the probes, which calibration never sees, and who judges what it makes of them."""
 
     def __init__(self, state: Mapping[str, Tensor], shape: VitShape, judge: Judge) -> None:
         self.state, self.shape, self.judge = state, shape, judge
         self.pixels = drawn_pixels(PROBES, shape.resolution)
-        originals = [embed_with_openais_weights(state, shape, batch) for batch in self.pixels.split(BATCH)]
-        self.originals = torch.cat(originals).numpy()
 
     def finding(self, tower: ImageTower) -> Finding:
-        return self_check(tower(self.pixels).numpy(), self.originals, *self.judge)
+        return self.judge.check(tower(self.pixels).numpy(), self.judge.probes)
 
 
 def plain_write(precision: str, path: Path, jury: Jury, progress: Progress) -> list[Attempt]:
@@ -152,7 +152,7 @@ class Int8:
             self.written = stored
         tower = ImageTower(WeightsFile(self.path), self.shape, "int8", kernel, wide)
         found, seen = self.jury.finding(tower), tower(self.pixels).numpy()
-        calibration = self_check(seen, self.calibration.embeddings.numpy(), *self.jury.judge)
+        calibration = self.jury.judge.check(seen, self.calibration.embeddings.numpy())
         return {**found, "calibration": calibration, "passed": found["passed"] and calibration["passed"]}
 
     def attempt(self, chosen: dict[str, list[str]], losses: dict[str, float] | None = None) -> Attempt:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-BUDGET = 25_000_000  # bytes that kept layers may add to a tower: a quarter of ViT-B/32's. Beyond, float16 is taken
+BUDGET = 0.3  # of a tower's int8 weights that kept layers may add: 25.5 MB of ViT-B/32's. Beyond, float16 is taken
 
 
 def by_gain(losses: Mapping[str, Tensor], sizes: Mapping[str, int]) -> list[str]:
@@ -19,9 +19,9 @@ def by_gain(losses: Mapping[str, Tensor], sizes: Mapping[str, int]) -> list[str]
     return sorted(losses, key=lambda name: -losses[name].mean().item() / sizes[name])
 
 
-def affordable(order: list[str], sizes: Mapping[str, int], budget: int) -> int:
-    """How many of the first layers the budget pays for."""
-    left = budget
+def affordable(order: list[str], sizes: Mapping[str, int], budget: float) -> int:
+    """How many of the first layers the budget, a share of all their bytes, pays for."""
+    left = budget * sum(sizes.values())
     for count, name in enumerate(order):
         left -= sizes[name]
         if left < 0:

@@ -33,10 +33,10 @@ Progress = Callable[[int, int], None]  # prompts done, prompts in all
 Tokens = tuple[int, ...]
 
 
-def embed_texts(tower: TextTower, tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
+def embed_texts(tower: TextTower, tokenizer: Tokenizer, texts: Sequence[str], chunk: int | None = None) -> np.ndarray:
     """Embeddings of texts, (T, P) float32, rows L2-normalised. Raises LabelError for a text that is too long."""
     sequences, numbers = _distinct(_encode(tower, tokenizer, text) for text in texts)
-    found = [embeddings for _, _, embeddings in _embed(tower, PrefixTree(sequences))]
+    found = [embeddings for _, _, embeddings in _embed(tower, PrefixTree(sequences), 0, chunk)]
     rows: np.ndarray = np.concatenate([np.empty((0, tower.dim), np.float32), *found])[numbers]
     return rows
 

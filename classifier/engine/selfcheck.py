@@ -19,6 +19,8 @@ from classifier.engine.norm import normalised
 COSINE_MEAN, COSINE_MIN = 0.999, 0.995
 INTRUDER = 0.5  # logits below the original's fifth label
 TOP = 5
+TEXT_COSINE_MIN = 0.9995
+TEXT_INTRUDER = 0.25  # logits: labels that lie closer may change places at the end of the top five
 
 Finding = dict[str, Any]  # what a self-check found, as the manifest keeps it
 
@@ -42,6 +44,15 @@ def self_check(embeddings: np.ndarray, originals: np.ndarray, head: np.ndarray, 
         "intruder_logits": round(max(intruder, 0.0), 4),
     }
     return {**found, "passed": bool(np.isfinite(logits).all() and np.isfinite(truth).all()) and judged(found)}
+
+
+def text_shortcomings(finding: Finding) -> str:
+    """Why a text tower did not pass; "" where it did."""
+    reasons = [
+        (finding["cosine_min"] <= TEXT_COSINE_MIN, f"the least is not above {TEXT_COSINE_MIN}"),
+        (finding["intruder_logits"] > TEXT_INTRUDER, f"a label gains {finding['intruder_logits']:.2f} logits"),
+    ]
+    return "" if finding["passed"] else " and ".join(reason for holds, reason in reasons if holds) or "it is not finite"
 
 
 def judged(found: Finding) -> bool:
@@ -70,6 +81,30 @@ def shortcomings(finding: Finding) -> str:
     return ""
 
 
+def text_check(embeddings: np.ndarray, originals: np.ndarray, pictures: np.ndarray, logit_scale: float) -> Finding:
+    """Compare (K, D) embeddings of the same texts, by themselves and as a head that ranks (B, D) pictures."""
+    ours, theirs, seen = normalised(embeddings), normalised(originals), normalised(pictures)
+    cosines = (ours * theirs).sum(axis=1)  # (K,)
+    logits, truth = logit_scale * seen @ ours.T, logit_scale * seen @ theirs.T  # (B, K)
+    top, true_top = np.argsort(-logits, axis=1)[:, :TOP], np.argsort(-truth, axis=1)[:, :TOP]
+    fifth = np.take_along_axis(truth, true_top, axis=1)[:, -1:]  # (B, 1)
+    intruder = max(float((fifth - np.take_along_axis(truth, top, axis=1)).max()), 0.0)
+    found = {
+        "texts": len(ours),
+        "cosine_mean": round(float(cosines.mean()), 7),
+        "cosine_min": round(float(cosines.min()), 7),
+        "same_top_5": round(float(np.mean([set(a) == set(b) for a, b in zip(top, true_top, strict=True)])), 4),
+        "intruder_logits": round(intruder, 4),
+    }
+    return {**found, "passed": bool(found["cosine_min"] > TEXT_COSINE_MIN and intruder <= TEXT_INTRUDER)}
+
+
 def thresholds() -> dict[str, float]:
     """What `passed` stands for."""
-    return {"cosine_mean": COSINE_MEAN, "cosine_min": COSINE_MIN, "intruder_logits": INTRUDER}
+    return {
+        "cosine_mean": COSINE_MEAN,
+        "cosine_min": COSINE_MIN,
+        "intruder_logits": INTRUDER,
+        "text_cosine_min": TEXT_COSINE_MIN,
+        "text_intruder_logits": TEXT_INTRUDER,
+    }

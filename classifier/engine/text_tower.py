@@ -10,12 +10,13 @@ Shapes: N nodes of a chunk, D width, H heads, d = D / H = 64, E ends of texts, P
 attends to A + R keys: the ancestors of its first node, then the block itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from classifier.engine.image_tower import LINEARS
 from classifier.engine.linear import Linear, kernel_of, linear_load, linear_store
 from classifier.engine.prefix_tree import Chunk
 from classifier.engine.weights_file import WeightsFile
@@ -27,13 +28,13 @@ GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 class Block:
     """One residual attention block (clip/model.py, ResidualAttentionBlock)."""
 
-    def __init__(self, state: Mapping[str, Tensor], name: str) -> None:
+    def __init__(self, state: Mapping[str, Tensor], name: str, kernels: Mapping[str, str]) -> None:
         self.ln_1 = _layer_norm(state, f"{name}.ln_1")
-        self.qkv = _linear(state, f"{name}.attn.in_proj_")
-        self.out = _linear(state, f"{name}.attn.out_proj.")
+        self.qkv = _linear(state, f"{name}.attn.in_proj_", kernels["qkv"])
+        self.out = _linear(state, f"{name}.attn.out_proj.", kernels["out"])
         self.ln_2 = _layer_norm(state, f"{name}.ln_2")
-        self.fc = _linear(state, f"{name}.mlp.c_fc.", gain=GELU)
-        self.proj = _linear(state, f"{name}.mlp.c_proj.", bias_gain=GELU)
+        self.fc = _linear(state, f"{name}.mlp.c_fc.", kernels["fc"], gain=GELU)
+        self.proj = _linear(state, f"{name}.mlp.c_proj.", kernels["proj"], bias_gain=GELU)
 
     def attend(self, x: Tensor, chunk: "_Indices", carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """What each node gathers from its ancestors and itself, (N, D), and the keys and values to carry on."""
@@ -65,17 +66,22 @@ class Block:
 class TextTower:
     """The text tower of a CLIP checkpoint: `state` holds OpenAI's parameters under OpenAI's names.
 
-    Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32. The token embedding stays
-    where it is, which may be a mapped file: only the rows of the tokens in use are read.
+    Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32. Where a weight is int8 (see
+    text_conversion.py) it comes with a scale per row; of such layers those that `wide` names ("blocks.3.fc") are given
+    activations that stay float. The token embedding stays where it is, which may be a mapped file: only the rows of the
+    tokens in use are read.
     """
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], kernel: str | None = None, wide: Collection[str] = ()) -> None:
         self.state = state
+        self.kernel = kernel or kernel_of("int8")  # of what is int8
         self.positional_embedding = state["positional_embedding"].float().clone()  # (77, D)
         prefix = "transformer.resblocks."
         self.blocks = []
         for layer in range(1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))):
-            self.blocks.append(Block(state, f"{prefix}{layer}"))
+            names = {name: f"blocks.{layer}.{name}" for name in LINEARS}
+            kernels = {name: kernel_of("fp16") if full in wide else self.kernel for name, full in names.items()}
+            self.blocks.append(Block(state, f"{prefix}{layer}", kernels))
             self.forget()
         self.ln_final = _layer_norm(state, "ln_final")
         self.text_projection = state["text_projection"].float().clone()  # (D, P)
@@ -95,8 +101,10 @@ class TextTower:
         node's ancestors. None where the tree begins.
         """
         indices = _Indices(chunk)
-        embedding = self.state["token_embedding.weight"]  # (vocabulary, D)
-        x = embedding[indices.tokens].float() + self.positional_embedding[indices.positions]  # (N, D)
+        embedding = self.state["token_embedding.weight"][indices.tokens].float()  # (N, D)
+        if "token_embedding.scale" in self.state:
+            embedding *= self.state["token_embedding.scale"][indices.tokens, None]
+        x = embedding + self.positional_embedding[indices.positions]  # (N, D)
         carry = []
         for layer, block in enumerate(self.blocks):
             gathered, kept = block.attend(x, indices, carried[layer] if carried else None)
@@ -121,9 +129,11 @@ class _Indices:
         self.carry = torch.from_numpy(chunk.carry)
 
 
-def _linear(state: Mapping[str, Tensor], name: str, gain: float = 1.0, bias_gain: float = 1.0) -> Linear:
+def _linear(state: Mapping[str, Tensor], name: str, kernel: str, gain: float = 1.0, bias_gain: float = 1.0) -> Linear:
     """The layer whose weight and bias begin with `name`; its output times `gain`, its bias times `bias_gain`."""
     weight, bias = state[f"{name}weight"], bias_gain * state[f"{name}bias"].float()
+    if weight.dtype == torch.int8:
+        return linear_load({"weight": weight, "scale": state[f"{name}scale"].clone(), "bias": bias}, kernel, gain)
     precision = "fp16" if weight.dtype == torch.float16 else "fp32"
     return linear_load(linear_store(precision, weight, bias), kernel_of(precision), gain)
 

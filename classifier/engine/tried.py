@@ -5,21 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from classifier.engine import Manifest
-from classifier.engine.selfcheck import shortcomings
+from classifier.engine.selfcheck import Finding, shortcomings, text_shortcomings
 
 
 def tried_lines(manifest: Manifest) -> Iterator[str]:
-    """For prepare_model. Of several kernels the one that agrees least speaks: it decided."""
+    """For prepare_model."""
     for entry in manifest.get("tried", []):
-        if not entry["findings"]:
-            continue  # a ResNet runs as OpenAI's code does
-        kernel, finding = min(entry["findings"].items(), key=lambda item: item[1]["cosine_mean"])
-        verdict = "taken" if entry["taken"] else "refused"
-        reasons = shortcomings(finding)
-        yield (
-            f"{described(entry)}: cosine {finding['cosine_mean']:.5f} on average, {finding['cosine_min']:.5f} at least "
-            f"on {finding['pictures']} pictures by {kernel}; {verdict}{f', {reasons}' if reasons else ''}"
-        )
+        if entry["findings"]:  # a ResNet runs as OpenAI's code does
+            kernel, finding = decisive(entry)
+            where = f"{finding['pictures']} pictures by {kernel}"
+            yield line(described(entry), finding, where, entry["taken"], shortcomings(finding))
+    for entry in manifest.get("text_tried", []):
+        if entry["findings"]:
+            kernel, finding = decisive(entry)
+            name, where = f"text tower {described(entry)}", f"{finding['texts']} texts by {kernel}"
+            yield line(name, finding, where, entry["taken"], text_shortcomings(finding))
+        elif len(manifest["text_tried"]) > 1:
+            yield "text tower as published; taken"
+
+
+def decisive(entry: Manifest) -> tuple[str, Finding]:
+    """Of several kernels the one that decided: one that failed, or else the one that agrees least."""
+    findings: dict[str, Finding] = entry["findings"]
+    return min(findings.items(), key=lambda item: (item[1]["passed"], item[1]["cosine_mean"]))
+
+
+def line(name: str, finding: Finding, where: str, taken: bool, reasons: str) -> str:
+    verdict = "taken" if taken else "refused"
+    return (
+        f"{name}: cosine {finding['cosine_mean']:.5f} on average, {finding['cosine_min']:.5f} at least on {where}; "
+        f"{verdict}{f', {reasons}' if reasons else ''}"
+    )
 
 
 def described(entry: Manifest) -> str:

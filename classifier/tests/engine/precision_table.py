@@ -70,7 +70,7 @@ def convert(path: Path, threads: int) -> list[str]:
 
     from classifier.engine import Config
     from classifier.engine.checkpoint import checkpoint_open
-    from classifier.engine.image_conversion import image_write
+    from classifier.engine.image_conversion import image_write, judge_of
     from classifier.engine.imagenet import imagenet_names
     from classifier.engine.prompts import head_weights
     from classifier.engine.text_tower import TextTower
@@ -82,7 +82,7 @@ def convert(path: Path, threads: int) -> list[str]:
     judge = head, opened.state["logit_scale"].float().exp().item()
     started = time.process_time()
     config = Config(str(path), path.parent, threads=threads, device="cpu")
-    attempts = image_write(config, opened, path.parent, judge, lambda *_: None)
+    attempts = image_write(config, opened, path.parent, judge_of(opened, *judge), lambda *_: None)
     seconds, peak = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     taken = attempts[-1]
     counts = {kernel: len(names) for kernel, names in taken.float16.items()}

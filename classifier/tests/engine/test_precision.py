@@ -75,7 +75,8 @@ class ChoiceTests(SimpleTestCase):
 
     def test_the_budget_ends_the_list(self):
         order = ["b", "d", "a", "c"]
-        self.assertEqual([affordable(order, self.sizes, budget) for budget in (0, 1, 3, 4, 9, 10)], [0, 1, 1, 2, 3, 4])
+        shares = (0, 0.1, 0.3, 0.4, 0.9, 1)
+        self.assertEqual([affordable(order, self.sizes, share) for share in shares], [0, 1, 1, 2, 3, 4])
 
     def test_bisection_finds_the_fewest(self):
         for wanted in range(21):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from classifier.engine import load_engine
 from classifier.engine.artifact import float16_layers
 from classifier.engine.stack import layer_names
+from classifier.engine.tokenizer import Tokenizer
 from classifier.services.engines import engine_config
 from classifier.tests import checkpoints
 from classifier.tests.engine.test_prepare_model import PrepareTestCase
@@ -58,7 +59,7 @@ class NormOutlierTests(PrepareTestCase):
         self.assertGreater(least, 0.99)  # all int8 comes to 0.97 on photos
 
     def test_beyond_the_budget_it_falls_back_to_fp16(self):
-        with mock.patch("classifier.engine.image_conversion.BUDGET", 10_000):
+        with mock.patch("classifier.engine.image_conversion.BUDGET", 0.02):
             printed = self.prepare()
         self.assertRegex(printed, r"int8: .*; refused.*\nint8.*; refused.*\nfp16: .*; taken\n")
         self.assert_answers("fp16")
@@ -67,7 +68,7 @@ class NormOutlierTests(PrepareTestCase):
     def test_int8_can_be_demanded_all_the_same(self):
         with (
             override_settings(CLIP_PRECISION="int8"),
-            mock.patch("classifier.engine.image_conversion.BUDGET", 10_000),
+            mock.patch("classifier.engine.image_conversion.BUDGET", 0.02),
             self.assertLogs("classifier.engine", "WARNING") as logs,
         ):
             self.prepare()
@@ -79,6 +80,50 @@ class NormOutlierTests(PrepareTestCase):
         manifest = {"tried": [{"float16": kept}]}
         self.assertEqual(float16_layers(manifest, "onednn-int8"), ["blocks.1.qkv"])
         self.assertEqual(float16_layers(manifest, "another"), ["blocks.1.qkv", "blocks.0.fc"])
+
+
+class TextTowerTests(PrepareTestCase):
+    def embeddings(self, path):
+        texts = [
+            f"a {colour} {thing}" for colour in ("red", "blue", "old", "striped") for thing in ("dog", "tin", "sea")
+        ]
+        ours = load_engine(engine_config()).embed_texts(texts)
+        tokens = torch.zeros(len(texts), 77, dtype=torch.long)
+        for row, text in zip(tokens, texts, strict=True):
+            encoded = Tokenizer().encode(text)
+            row[: len(encoded)] = torch.tensor(encoded)
+        with torch.inference_mode():
+            theirs = checkpoints.reference(path).encode_text(tokens)
+        return torch.from_numpy(ours), theirs
+
+    def test_it_is_int8_where_it_agrees(self):
+        self.assertRegex(self.prepare(), r"text tower int8.*: cosine 0\.999\d+ .* on 1000 texts by .*; taken\n")
+        file = load_file(self.directory / "text.safetensors")
+        self.assertEqual(file["token_embedding.weight"].dtype, torch.int8)
+        self.assertIn(
+            torch.int8, {file[f"transformer.resblocks.1.mlp.{name}.weight"].dtype for name in ("c_fc", "c_proj")}
+        )
+        ours, theirs = self.embeddings(self.path)
+        cosines = torch.cosine_similarity(ours, theirs)
+        self.assertGreater(cosines.min().item(), 0.999)
+        self.assertLess(cosines.min().item(), 0.9999999)  # it is not the published one
+
+    def test_where_it_does_not_agree_it_stays_as_published(self):
+        with mock.patch("classifier.engine.selfcheck.TEXT_COSINE_MIN", 1.0):
+            printed = self.prepare()
+        self.assertRegex(printed, r"text tower int8: .*; refused, the least is not above 1\.0\n")
+        self.assertIn("text tower as published; taken", printed)
+        file = load_file(self.directory / "text.safetensors")
+        self.assertEqual(file["token_embedding.weight"].dtype, torch.float32)
+        ours, theirs = self.embeddings(self.path)
+        self.assertGreater(torch.cosine_similarity(ours, theirs).min().item(), 0.999999)
+
+    def test_float_precisions_leave_it_as_published(self):
+        for precision in ("fp16", "fp32"):
+            with override_settings(CLIP_PRECISION=precision):
+                self.assertNotIn("text tower", self.prepare())
+                file = load_file(self.directory / "text.safetensors")
+                self.assertEqual(file["token_embedding.weight"].dtype, torch.float32)
 
 
 class HiddenOutlierTests(PrepareTestCase):
