@@ -19,6 +19,7 @@ class Attempt:
     float16: dict[str, list[str]] = field(default_factory=dict)  # by kernel, those kept among int8's
     float16_bytes: int = 0  # by which those that the file holds in float16 make it larger
     losses: dict[str, float] = field(default_factory=dict)  # by layer, the cosine that int8 costs there
+    note: str = ""  # what else is not int8
 
     @property
     def passed(self) -> bool:

@@ -45,7 +45,4 @@ def described(entry: Manifest) -> str:
         return str(entry["precision"])
     stored = min(counts.values())
     others = "".join(f"; {count} by {kernel}" for kernel, count in counts.items() if count != stored)
-    return (
-        f"{entry['precision']}, {stored} of {entry['layers']} layers float16 "
-        f"({entry['float16_bytes'] / 1e6:.1f} MB more{others})"
-    )
+    return f"{name}, {stored} of {entry['layers']} layers float16 ({entry['float16_bytes'] / 1e6:.1f} MB more{others})"

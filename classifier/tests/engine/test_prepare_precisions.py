@@ -12,7 +12,7 @@ from classifier.engine.artifact import float16_layers
 from classifier.engine.stack import layer_names
 from classifier.engine.tokenizer import Tokenizer
 from classifier.services.engines import engine_config
-from classifier.tests import checkpoints
+from classifier.tests import checkpoints, tiny_clip
 from classifier.tests.engine.test_prepare_model import PrepareTestCase
 from classifier.tests.engine.test_tower import photo_pixels
 
@@ -97,21 +97,24 @@ class TextTowerTests(PrepareTestCase):
         return torch.from_numpy(ours), theirs
 
     def test_it_is_int8_where_it_agrees(self):
-        self.assertRegex(self.prepare(), r"text tower int8.*: cosine 0\.999\d+ .* on 1000 texts by .*; taken\n")
+        """A trained one: random weights so narrow as these tests' do not agree."""
+        path = tiny_clip.checkpoint_path()
+        self.use(CLIP_MODEL=str(path))
+        printed = self.prepare()
+        self.assertRegex(printed, r"text tower int8.*: cosine 0\.999\d+ on average.* on 1000 texts by .*; taken\n")
         file = load_file(self.directory / "text.safetensors")
-        self.assertEqual(file["token_embedding.weight"].dtype, torch.int8)
-        self.assertIn(
-            torch.int8, {file[f"transformer.resblocks.1.mlp.{name}.weight"].dtype for name in ("c_fc", "c_proj")}
-        )
-        ours, theirs = self.embeddings(self.path)
-        cosines = torch.cosine_similarity(ours, theirs)
-        self.assertGreater(cosines.min().item(), 0.999)
-        self.assertLess(cosines.min().item(), 0.9999999)  # it is not the published one
+        self.assertIn(file["token_embedding.weight"].dtype, (torch.int8, torch.float16))
+        linears = [tensor.dtype for name, tensor in file.items() if name.endswith(("proj_weight", "proj.weight"))]
+        self.assertIn(torch.int8, linears)
+        ours, theirs = self.embeddings(path)
+        least = torch.cosine_similarity(ours, theirs).min().item()
+        self.assertTrue(0.999 < least < 0.9999999, least)  # near, and not the published one
 
     def test_where_it_does_not_agree_it_stays_as_published(self):
         with mock.patch("classifier.engine.selfcheck.TEXT_COSINE_MIN", 1.0):
             printed = self.prepare()
-        self.assertRegex(printed, r"text tower int8: .*; refused, the least is not above 1\.0\n")
+        self.assertRegex(printed, r"text tower int8: .*; refused, the least is not above 1\.0")
+        self.assertRegex(printed, r"text tower int8, token embedding float16.*; refused")
         self.assertIn("text tower as published; taken", printed)
         file = load_file(self.directory / "text.safetensors")
         self.assertEqual(file["token_embedding.weight"].dtype, torch.float32)
