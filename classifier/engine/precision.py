@@ -52,7 +52,7 @@ def float16_layers(
     int8 weights meet float activations there, and only where that does not agree does the file hold more.
     """
     counts: dict[str, int] = {}
-    stored = 0
+    stored, grown = 0, False
     for kernel in kernels:
 
         def with_file(count: int, kernel: str = kernel) -> bool:
@@ -64,6 +64,12 @@ def float16_layers(
         count = fewest(beside_file, stored, most) if counts else None
         if count is None:
             count = fewest(with_file, stored, most)
-            count = stored = most if count is None else count
+            count = most if count is None else count
+            stored, grown = count, bool(counts)
         counts[kernel] = count
+    # A kernel that agreed need not do so with more layers, if only just: then one more and one more.
+    while (
+        grown and stored < most and not all(agrees(k, order[:stored], order[: max(counts[k], stored)]) for k in kernels)
+    ):
+        stored += 1
     return {kernel: order[: max(count, stored)] for kernel, count in counts.items()}

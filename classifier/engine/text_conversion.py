@@ -1,7 +1,8 @@
 """Writing the text tower: in int8 where it agrees with the original, else as OpenAI published it.
 
 What image_conversion.py does for pictures: smoothed weights with a scale per output channel, activations with a scale
-per token, layers kept in float16 where that is what it takes. The token embedding is int8 with a scale per token, or float16.
+per token, layers kept in float16 where that is what it takes. The token embedding is int8 with a scale per token, or
+float16.
 
 Judged on 1,000 prompts that calibration never saw: each one's cosine, and the labels that they give the probe pictures
 as a zero-shot head in place of the original's.

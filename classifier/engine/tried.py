@@ -41,8 +41,9 @@ def line(name: str, finding: Finding, where: str, taken: bool, reasons: str) -> 
 def described(entry: Manifest) -> str:
     """The precision that was tried: "int8, 5 of 48 layers float16 (7.1 MB more; 12 by fbgemm-int8)"."""
     counts = {kernel: len(names) for kernel, names in entry["float16"].items()}
+    name = ", ".join(part for part in (entry["precision"], entry["note"]) if part)
     if not any(counts.values()):
-        return str(entry["precision"])
+        return name
     stored = min(counts.values())
     others = "".join(f"; {count} by {kernel}" for kernel, count in counts.items() if count != stored)
     return f"{name}, {stored} of {entry['layers']} layers float16 ({entry['float16_bytes'] / 1e6:.1f} MB more{others})"
