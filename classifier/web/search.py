@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from uuid import UUID
 
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -17,7 +18,7 @@ from classifier.web.label_forms import RelabelForm
 from classifier.web.label_memory import labels_remember
 from classifier.web.views import upload_page
 
-HITS = 24
+HITS = 24  # on a page
 
 
 @require_safe
@@ -31,10 +32,27 @@ def history_search(request: HttpRequest) -> HttpResponse:
         try:
             rate_limit_check(request)
             owner = None if everybody else owner_key(request)
-            context["hits"] = search.uploads_by_words(words=words, owner=owner, count=HITS)
+            context |= _matches_page(request, search.uploads_matching(words=words, owner=owner))
         except ClassifierError as error:
             context["error"], status = told(error), error.status
     return render(request, "search.html", context, status=status)
+
+
+def _matches_page(request: HttpRequest, found: search.Matches) -> dict:
+    """A page of what matches; of the nearest that do not, where nothing does or `?beyond` asks for them."""
+    beyond = "beyond" in request.GET
+    pages = Paginator(found.beyond if beyond else found.matching, HITS)
+    page = pages.get_page(request.GET.get("page"))
+    return {
+        "model": found.model,
+        "matching": len(found.matching),
+        "beyond": len(found.beyond),
+        "most": search.MAX_MATCHES,
+        "all_looked_at": len(found.matching) + len(found.beyond) < search.MAX_MATCHES,
+        "shows_beyond": beyond,
+        "page": page,
+        "hits": list(page),
+    }
 
 
 @require_POST
