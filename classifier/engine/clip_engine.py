@@ -20,8 +20,8 @@ from classifier.engine.artifact import (
     weights_read,
 )
 from classifier.engine.checkpoint import Progress, ResNetShape, VitShape
-from classifier.engine.device import device_of
-from classifier.engine.image_tower import ImageTower
+from classifier.engine.device import device_of, kernel_on
+from classifier.engine.image_tower import BATCH_GPU, ImageTower
 from classifier.engine.linear import kernel_of
 from classifier.engine.memory import returning_temporaries
 from classifier.engine.norm import normalised
@@ -49,7 +49,7 @@ class ClipEngine(Engine):
         self.device = device_of(config)
         with returning_temporaries():
             weights = weights_read(config, manifest, image_file(precision))
-            kernel = kernel_of(precision) if self.device == "cpu" else "float32"
+            kernel = kernel_on(self.device, precision, config.precision)
             wide = float16_layers(manifest, kernel)
             self.tower = tower_load(weights, shape, precision, kernel, wide, self.device)
             self.imagenet = head_read(config, manifest)
@@ -75,7 +75,8 @@ class ClipEngine(Engine):
 
     def embed_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Upright RGB pictures -> (B, D) float32, L2-normalised."""
-        batches = [self.embed_batch(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
+        size = BATCH if self.device == "cpu" else BATCH_GPU
+        batches = [self.embed_batch(pictures[start : start + size]) for start in range(0, len(pictures), size)]
         return np.concatenate(batches) if batches else np.zeros((0, self.shape.embed_dim), np.float32)
 
     def embed_batch(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -151,9 +152,11 @@ def tower_load(
     wide: Collection[str],
     device: str,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The image tower on its device; a GPU computes every precision in float32."""
+    """The image tower on its device. A GPU takes larger batches, and all layers in one kernel."""
+    options: dict[str, int] = {}
     if device != "cpu":
         weights, wide = {name: tensor.to(device) for name, tensor in weights.items()}, ()
+        options = {"batch": BATCH_GPU}
     if isinstance(shape, VitShape):
-        return ImageTower(weights, shape, precision, kernel, wide)
-    return ResNetTower(weights, shape)
+        return ImageTower(weights, shape, precision, kernel, wide, **options)
+    return ResNetTower(weights, shape, kernel, **options)

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import VitShape
-from classifier.engine.linear import NATIVE, PACKING, kernel_of, linear_load, linear_store
+from classifier.engine.linear import FLOAT16, NATIVE, PACKING, kernel_of, linear_load, linear_store
 from classifier.engine.native.network import NativeNetwork
 from classifier.engine.weights_file import WeightsFile, part
 
 HEAD_WIDTH = 64
 GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 BATCH = 4  # pictures that go through together: the activations of more would not stay in the processor's cache
+BATCH_GPU = 128  # a GPU wants thousands of rows; ViT-L/14@336px needs some 3 GB for these
 
 
 class ImageTower:
@@ -46,7 +47,9 @@ class ImageTower:
         precision: str,
         kernel: str | None = None,
         wide: Collection[str] = (),
+        batch: int = BATCH,
     ) -> None:
+        self.batch = batch
         kernel = kernel or kernel_of(precision)
         self.network: NativeNetwork | Any
         if kernel == NATIVE:
@@ -56,13 +59,13 @@ class ImageTower:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         with unoptimised():
-            return torch.cat([self.network(batch) for batch in pixels.split(BATCH)])
+            return torch.cat([self.network(batch) for batch in pixels.split(self.batch)]).float()
 
     def partial(self, pixels: Tensor, kept: Tensor) -> Tensor:
         """One picture, (1, 3, N, N), without some of its patches each time: the rows of `kept`, (B, Q) int64, are those
         that are left. Answers (B, E)."""
         with unoptimised():
-            return torch.cat([self.network.partial(pixels, rows) for rows in kept.split(BATCH)])
+            return torch.cat([self.network.partial(pixels, rows) for rows in kept.split(self.batch)]).float()
 
 
 def unoptimised() -> AbstractContextManager[None]:
@@ -78,7 +81,7 @@ class Network(nn.Module):
         self, weights: Mapping[str, Tensor], shape: VitShape, precision: str, kernel: str, wide: Collection[str]
     ) -> None:
         super().__init__()
-        end_kernel = kernel if kernel == "float32" else kernel_of(end_precision(precision))
+        end_kernel = kernel if kernel in ("float32", FLOAT16) else kernel_of(end_precision(precision))
         self.stem = Stem(part(weights, "stem"), shape.patch, end_kernel)
         blocks = []
         for layer in range(shape.layers):

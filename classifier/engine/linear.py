@@ -7,6 +7,8 @@ int8  One scale per output channel, and one per token, found when the token come
       of seven bits, since without VNNI two products of eight-bit numbers overflow their 16-bit sum. All want a packed
       copy.
 
+A GPU's tensor cores multiply float16 by float16 and add up in float32: `Float16Products`, for whatever is stored.
+
 Where no such kernel is there, fp16 and int8 weights are turned into float32 at loading: correct, large and slow.
 
 The layers are modules, those of torch's kernels such as TorchScript can compile: see image_tower.py.
@@ -172,6 +174,20 @@ class Float16Linear(nn.Module):
         return y if self.gain == 1 else y.mul_(self.gain)
 
 
+class Float16Products(nn.Module):
+    """Weights and activations in float16, for a GPU. The answer is float16 too; the residual stream that takes it in
+    stays float32, and so do the LayerNorms, which read that."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = widened(tensors).half()  # (O, I)
+        self.bias, self.gain = tensors["bias"].half(), gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x.half(), self.weight, self.bias)
+        return y if self.gain == 1 else y.mul_(self.gain)
+
+
 class Int8Linear(nn.Module):
     """Byte weights packed by oneDNN; each token's activations rounded by a scale of its own."""
 
@@ -211,8 +227,10 @@ class PackedInt8Linear(nn.Module):
 
 
 NATIVE = "native-int8"
+FLOAT16 = "float16"
 KERNELS: dict[str, Callable[[Mapping[str, Tensor], float], nn.Module]] = {
     "float32": Float32Linear,
+    FLOAT16: Float16Products,
     NATIVE: NativeLinear,
     "fbgemm-fp16": Float16Linear,
     "onednn-int8": Int8Linear,

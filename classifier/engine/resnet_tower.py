@@ -1,4 +1,7 @@
-"""CLIP's ResNet image towers, by the `clip` package's own network (`ModifiedResNet` in clip/model.py), in float32."""
+"""CLIP's ResNet image towers, by the `clip` package's own network (`ModifiedResNet` in clip/model.py).
+
+In float32; on a GPU as OpenAI runs them there, convolutions and products in float16.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from classifier.engine.checkpoint import ResNetShape
+from classifier.engine.linear import FLOAT16
 from classifier.engine.tokenizer import clip_module
 
 BATCH = 4  # pictures
@@ -24,7 +28,10 @@ def resnet_store(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 class ResNetTower:
     """Call it with (B, 3, N, N) float32 pixels; it answers (B, E) float32 embeddings, not normalised."""
 
-    def __init__(self, weights: Mapping[str, Tensor], shape: ResNetShape) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], shape: ResNetShape, kernel: str = "float32", batch: int = BATCH
+    ) -> None:
+        self.batch = batch
         heads = shape.width * 32 // 64  # as in clip's CLIP.__init__
         with uninitialised():
             self.network = clip_module("model").ModifiedResNet(
@@ -32,9 +39,11 @@ class ResNetTower:
             )
         self.network.load_state_dict(dict(weights), strict=False, assign=True)
         self.network.eval()
+        if kernel == FLOAT16:
+            clip_module("model").convert_weights(self.network)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return torch.cat([self.network(batch) for batch in pixels.split(BATCH)])
+        return torch.cat([self.network(batch) for batch in pixels.split(self.batch)]).float()
 
 
 @contextlib.contextmanager
