@@ -69,7 +69,7 @@ def delete_selected(
 @admin.action(description="Export selected uploads as CSV", permissions=["view"])
 def export_csv(modeladmin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Upload]) -> StreamingHttpResponse:
     """Newest runs, predictions and feedback, a line at a time however many were selected."""
-    uploads = queryset.select_related("latest", "feedback").prefetch_related("latest__predictions")
+    uploads = queryset.select_related("latest").prefetch_related("latest__predictions")
     lines = records_csv(in_batches(uploads, CSV_BATCH), request)
     name = f"uploads-{timezone.now():%Y%m%d-%H%M}.csv"
     return StreamingHttpResponse(

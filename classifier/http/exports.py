@@ -23,6 +23,7 @@ CSV_COLUMNS = (
         "precision",
         "label_set",
         "fits",
+        "right",
         "right_label",
         "url",
     ]
@@ -61,7 +62,6 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
     done = run is not None and run.status == run.Status.DONE  # else it has ended between two queries
     rows = {row.rank: row for row in (run.predictions.all() if done else ())}
     ranks = [rows.get(rank) for rank in range(1, CSV_RANKS + 1)]
-    feedback = getattr(upload, "feedback", None)
     return [
         upload.id,
         upload.created.isoformat(),
@@ -73,7 +73,8 @@ def _csv_row(upload: Upload, request: HttpRequest) -> list:
         run.precision if run else "",
         run.label_set if run else "",
         {True: "yes", False: "no", None: ""}[upload.fits],
-        feedback.summary if feedback else "",
+        {"right": "yes", "wrong": "no", "": ""}[upload.verdict],
+        upload.right_label,
         request.build_absolute_uri(upload.get_absolute_url()),
         *(row.label if row else "" for row in ranks),
         *(row.score if row else "" for row in ranks),

@@ -4,6 +4,7 @@ from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
 from classifier.models.embeddings import Atlas, Embedding, Occlusion
 from classifier.models.label_sets import LabelAdapter, LabelExample, LabelHead, LabelSet
 from classifier.models.uploads import (
+    SCORE_BANDS,
     Classification,
     Feedback,
     Prediction,
@@ -11,9 +12,12 @@ from classifier.models.uploads import (
     Upload,
     UploadManager,
     UploadQuerySet,
+    Verdict,
+    score_band,
 )
 
 __all__ = [
+    "SCORE_BANDS",
     "ApiKey",
     "Atlas",
     "Classification",
@@ -31,4 +35,6 @@ __all__ = [
     "Upload",
     "UploadManager",
     "UploadQuerySet",
+    "Verdict",
+    "score_band",
 ]

@@ -37,6 +37,20 @@ class Status(models.TextChoices):
     FAILED = "failed", "failed"
 
 
+class Verdict(models.TextChoices):
+    """What its owner says of the top label."""
+
+    RIGHT = "right", "right"
+    WRONG = "wrong", "wrong"
+
+
+SCORE_BANDS = ((0, 0.2), (0.2, 0.5), (0.5, 0.9), (0.9, 2))  # from, below
+
+
+def score_band(low: float, high: float) -> models.Q:
+    return models.Q(top_score__gte=low, top_score__lt=high)
+
+
 class Upload(models.Model):
     """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last.
 
@@ -84,7 +98,21 @@ class Upload(models.Model):
         editable=False,
         help_text="Whether the top label means something; empty until a run is done",
     )
-    words = WordsField(blank=True, editable=False, help_text="Of file name and top label, for the search")
+    verdict = models.CharField(
+        max_length=5,
+        choices=Verdict.choices,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="What its owner says of the top label; empty where nothing was said of these labels",
+    )
+    right_label = models.CharField(
+        max_length=255, blank=True, default="", db_default="", editable=False, help_text="As its owner says"
+    )
+    words = WordsField(
+        blank=True, editable=False, help_text="Of file name, top label and the right one, for the search"
+    )
 
     objects = UploadManager()
 
@@ -101,6 +129,12 @@ class Upload(models.Model):
             models.Index(fields=["label_set", "-created", "-id"], name="upload_label_set"),
             models.Index(fields=["top_label", "-created", "-id"], name="upload_top_label"),
             models.Index(fields=["owner", "top_label", "-created", "-id"], name="upload_of_owner_label"),
+            models.Index(fields=["verdict", "-created", "-id"], name="upload_verdict"),
+            models.Index(fields=["fits", "-created", "-id"], name="upload_fits"),
+            *(
+                models.Index(fields=["-created", "-id"], name=f"upload_score_{number}", condition=score_band(low, high))
+                for number, (low, high) in enumerate(SCORE_BANDS)
+            ),
             WordsIndex(fields=["words"], name="upload_words_begin"),
         ]
 
@@ -120,6 +154,8 @@ class Upload(models.Model):
     @property
     def summary(self) -> str:
         """What a list says about it, without loading the run."""
+        if self.verdict == Verdict.WRONG:
+            return self.right_label or f"Not {self.top_label}"
         return self.top_label or ("Could not be classified" if self.status == Status.FAILED else "Not finished")
 
     @property
@@ -200,20 +236,32 @@ class Prediction(models.Model):
 
 
 class Feedback(models.Model):
-    """What its owner says a picture really shows, for staff to learn where the model errs."""
+    """What its owner says a picture really shows, for staff to learn where the model errs.
+
+    Keeps what was said of: the top label at that moment, its labels and the model.
+    """
 
     upload = models.OneToOneField(Upload, on_delete=models.CASCADE, related_name="feedback")
     created = models.DateTimeField(default=timezone.now, editable=False)
-    label = models.CharField(max_length=255, blank=True, help_text="Empty: none of the labels is right")
+    label = models.CharField(max_length=255, blank=True, help_text="Empty: not the predicted one")
     index = models.PositiveIntegerField("ImageNet index", null=True, blank=True)
+    predicted = models.CharField(max_length=255, blank=True, help_text="The top label of which it was said")
+    label_set = models.CharField(max_length=100, blank=True, help_text="Its name")
+    model = models.CharField(max_length=100, blank=True)
 
     class Meta:
         verbose_name_plural = "feedback"
         ordering = ["-created", "-id"]
+        indexes = [models.Index(fields=["-created", "-id"], name="feedback_newest")]
 
     def __str__(self) -> str:
         return self.summary
 
     @property
     def summary(self) -> str:
-        return self.label or "none of the labels"
+        return self.label or f"not {self.predicted or 'the label that was found'}"
+
+    @property
+    def right(self) -> bool:
+        """Whether the model was right."""
+        return bool(self.label) and self.label == self.predicted

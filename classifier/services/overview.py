@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db.models import Count
-from django.db.models.functions import TruncMonth
+from django.db.models import Count, F, Value
+from django.db.models.functions import Coalesce, NullIf, TruncMonth
 
 from classifier.models import UploadQuerySet
+
+LABEL_SHOWN = Coalesce(NullIf(F("right_label"), Value("")), F("top_label"))
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class Month:
 
 
 def labels_by_count(uploads: UploadQuerySet) -> list[tuple[str, int]]:
-    """Top labels and how many pictures have each, the most first."""
-    named = uploads.exclude(top_label="").order_by()
-    rows = named.values_list("top_label").annotate(count=Count("pk")).order_by("-count", "top_label")
+    """Labels, the right one where its owner said so, and how many pictures have each, the most first."""
+    named = uploads.exclude(top_label="").order_by().annotate(shown=LABEL_SHOWN)
+    rows = named.values_list("shown").annotate(count=Count("pk")).order_by("-count", "shown")
     return [(label, count) for label, count in rows]
 
 

@@ -17,9 +17,9 @@ from classifier.errors import ClassifierError, Gone
 from classifier.logs import note
 from classifier.models import Classification, Prediction, Upload, UploadQuerySet
 from classifier.services.embeddings import embedding_save
+from classifier.services.feedback import verdict_on
 from classifier.services.fit import fits_well
 from classifier.services.rows import row_hold, upload_lock
-from classifier.words import words_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,15 +53,15 @@ def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_
     return run
 
 
-def upload_repeat(run: Classification, top: engine.Ranked | None = None) -> None:
+def upload_repeat(run: Classification, *found: engine.Ranked, heard: bool = True) -> None:
     """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
-    _repeat(run, Upload.objects.filter(pk=run.upload_id, latest=run), top)
+    _repeat(run, Upload.objects.filter(pk=run.upload_id, latest=run), *found, heard=heard)
 
 
 def _repeat(
-    run: Classification, uploads: UploadQuerySet, top: engine.Ranked | None = None, **more: Classification
+    run: Classification, uploads: UploadQuerySet, *ranked: engine.Ranked, heard: bool = True, **more: Classification
 ) -> None:
-    upload = run.upload
+    upload, top = run.upload, ranked[0] if ranked else None
     found = more | {
         "status": run.status,
         "model": run.model,
@@ -69,7 +69,7 @@ def _repeat(
         "top_label": top.label if top else "",
         "top_score": top.score if top else None,
         "fits": fits_well(model=run.model, score=top.score, similarity=top.similarity) if top else None,
-        "words": words_of(upload.name, top.label if top else ""),
+        **verdict_on(upload=upload, run=run, labels=[each.label for each in ranked], heard=heard),
     }
     if uploads.update(**found):
         for field, value in found.items():
@@ -101,8 +101,10 @@ def attempt(answer: Callable[[], engine.Answer]) -> Outcome:
     return Outcome(found, reason, time.perf_counter() - started)
 
 
-def run_finish(*, run: Classification, outcome: Outcome) -> None:
+def run_finish(*, run: Classification, outcome: Outcome, first: bool = False) -> None:
     """Store how a run ended, its predictions and its embedding, in one transaction.
+
+    Of an upload's `first` run nobody can have said anything, which saves asking.
 
     Raises `Gone` where the upload was deleted meanwhile.
     """
@@ -140,7 +142,7 @@ def run_finish(*, run: Classification, outcome: Outcome) -> None:
         )
         if answer.embedding is not None:
             embedding_save(upload=run.upload, weights_sha256=run.weights_sha256, embedding=answer.embedding)
-        upload_repeat(run, answer.predictions[0])
+        upload_repeat(run, *answer.predictions, heard=not first)
 
 
 def runs_expire() -> int:

@@ -21,6 +21,7 @@ from classifier.logs import note
 from classifier.models import ApiKey, Classification, Feedback, Upload, UploadQuerySet
 from classifier.services import engines, examples
 from classifier.services.embeddings import embedding_load
+from classifier.services.feedback import feedback_repeat
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.keeping import Kept, picture_keep, upload_keep
 from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
@@ -73,7 +74,7 @@ def upload_create(
                 stored(upload)
         storage_add(len(decoded.kept.jpeg))
         outcome = compute(predict, loaded, decoded.seen, head, choice.top)
-    run_finish(run=run, outcome=outcome)
+    run_finish(run=run, outcome=outcome, first=True)
     return upload
 
 
@@ -159,11 +160,17 @@ def uploads_expired(*, days: int) -> UploadQuerySet:
 
 
 def feedback_create(*, upload: Upload, label: str, index: int | None = None) -> Feedback:
-    """Keep which label is right; an empty one says that none is. What was said before is replaced. Raises `Gone`."""
+    """Keep which label is right; an empty one says that the top one is not. What was said before is replaced.
+
+    Raises `Gone`.
+    """
     said = {"label": label, "index": index, "created": timezone.now()}
     with transaction.atomic():
         upload_lock(upload.pk)
+        now = Upload.objects.get(pk=upload.pk)
+        said |= {"predicted": now.top_label, "label_set": now.label_set, "model": now.model}
         feedback = Feedback.objects.update_or_create(upload=upload, defaults=said)[0]
+        feedback_repeat(feedback, now)
         examples.correction_learn(upload=upload, label=label)
     return feedback
 

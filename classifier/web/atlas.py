@@ -33,8 +33,10 @@ def history_map(request: HttpRequest) -> HttpResponse:
 
 def atlas_context(atlas: Map) -> dict:
     wanted = [point.upload for point in atlas.points]
-    shown = ("id", "created", "top_label", "top_score", "status", "model", "label_set", "width", "height")
-    uploads = Upload.objects.only(*shown).in_bulk(wanted)  # one may have been deleted since
+    ranked = ("top_label", "top_score", "status", "model", "label_set", "verdict", "right_label")
+    uploads = Upload.objects.only("id", "created", "width", "height", *ranked).in_bulk(
+        wanted
+    )  # one may have been deleted since
     common = [label for label, _ in Counter(each.top_label for each in uploads.values()).most_common(COLOURS) if label]
     colour = {label: number for number, label in enumerate(common, start=1)}
     dots = [

@@ -21,14 +21,15 @@ class UploadForm(LabelsForm):
 
 
 class FeedbackForm(forms.Form):
-    """Takes one of `labels`, however it is capitalised, or the word that none of them is right."""
+    """Takes one of `labels`, however it is capitalised, or the word that `top` is right, or is not."""
 
     label = forms.CharField(max_length=255, required=False, error_messages={"max_length": "That is not a label."})
+    right = forms.BooleanField(required=False)
     none = forms.BooleanField(required=False)
 
-    def __init__(self, *args: object, labels: Sequence[str], **options: object) -> None:
+    def __init__(self, *args: object, labels: Sequence[str], top: str, **options: object) -> None:
         super().__init__(*args, **options)
-        self.labels = labels
+        self.labels, self.top = labels, top
 
     def clean_label(self) -> str:
         typed = " ".join(self.cleaned_data["label"].split())
@@ -41,6 +42,8 @@ class FeedbackForm(forms.Form):
 
     def clean(self) -> dict:
         cleaned = super().clean()
+        if cleaned["right"]:
+            cleaned["label"] = self.top
         if not self.errors and not cleaned["label"] and not cleaned["none"]:
             self.add_error("label", "Pick a label first.")
         return cleaned

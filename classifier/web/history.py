@@ -7,6 +7,7 @@ from itertools import groupby
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -60,11 +61,11 @@ def history(request: HttpRequest) -> HttpResponse:
 
 
 def filtered(uploads: UploadQuerySet, label: str, labels: list[tuple[str, int]]) -> UploadQuerySet:
-    """Those with a top label; with words that begin so in label or file name, where it is none."""
+    """Those with a label, the right one where it was corrected; where it is none, with words that begin so."""
     if not label:
         return uploads
     if any(label == known for known, _ in labels):
-        return uploads.filter(top_label=label)
+        return uploads.filter(Q(right_label=label) | Q(right_label="", top_label=label))
     return uploads.filter(words__begin=label)
 
 
@@ -141,7 +142,7 @@ def history_export(request: HttpRequest, format: str) -> StreamingHttpResponse:
 
     Posted as `upload`, one each, or as `uploads`, ids between commas.
     """
-    mine = Upload.objects.of_owner(owner_key(request)).with_latest().select_related("feedback")
+    mine = Upload.objects.of_owner(owner_key(request)).with_latest()
     if request.method == "POST":
         named = [*request.POST.getlist("upload"), *request.POST.get("uploads", "").split(",")]
         mine = mine.filter(pk__in=uuids(named, most=EXPORTED))

@@ -14,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from classifier.engine.imagenet import imagenet, imagenet_index, imagenet_labels
+from classifier.engine.imagenet import imagenet, imagenet_index
 from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
 from classifier.http.compress import compressed
 from classifier.http.owners import may_change, owner_keep, owner_key, owner_new, upload_to_change
@@ -28,6 +28,7 @@ from classifier.services.fit import fits_well
 from classifier.services.labels import IMAGENET
 from classifier.services.runs import RUN_SECONDS
 from classifier.web.examples import example_file, examples_shown
+from classifier.web.feedback import feedback_context, labels_of_run
 from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_memory import labels_asked, labels_initial, labels_remember
@@ -127,7 +128,7 @@ def upload_page(
         "predictions": predictions,
         "top": top,
         "imagenet": run is None or run.label_set == IMAGENET,
-        "heading": top.label if top else "Result",
+        "heading": (upload.right_label or top.label) if top else "Result",
         "og_description": ", ".join(f"{each.label} {each.percent:.0f} %" for each in predictions[:3]),
         "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
         "crop": crop.crop_paths(seen, upload.width, upload.height),
@@ -138,9 +139,8 @@ def upload_page(
         "may_delete": may_change(request, upload, "delete"),
         "feedback": getattr(upload, "feedback", None),
     }
-    if top and changeable and run.label_set == IMAGENET:
-        labels = imagenet_labels()
-        context |= {"feedback_form": form or FeedbackForm(labels=labels), "labels": labels}
+    if top and changeable:
+        context |= feedback_context(run, predictions, form)
     context |= result_context(request, upload=upload, changeable=changeable, form=relabel_form)
     context |= why_context(request, upload, seen)
     response = render(request, "upload.html", context, status=status)
@@ -181,14 +181,18 @@ def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
 
 @require_POST
 def upload_feedback(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """Keep which label is right."""
+    """Keep whether the top label is right, or which one is."""
     queryset = Upload.objects.with_latest().select_related("feedback")
     upload = upload_to_change(request, upload_id, queryset)
-    form = FeedbackForm(request.POST, labels=imagenet_labels())
+    run, top = upload.latest, upload.top
+    if top is None:  # it is being ranked anew
+        return redirect(upload)
+    form = FeedbackForm(request.POST, labels=labels_of_run(run, run.predictions.all()), top=top.label)
     if not form.is_valid():
         return upload_page(request, upload, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     label = form.cleaned_data["label"]
-    uploads.feedback_create(upload=upload, label=label, index=imagenet_index(label) if label else None)
+    index = imagenet_index(label) if label and run.label_set == IMAGENET else None
+    uploads.feedback_create(upload=upload, label=label, index=index)
     return redirect(f"{upload.get_absolute_url()}#feedback-title")
 
 

@@ -24,10 +24,12 @@ class WithoutScriptTests(BrowserTestCase):
         page.get_by_role("button", name="Classify").click()
         expect(page.locator("h1")).to_have_text("espresso")
         expect(page.get_by_label("Link to share")).to_have_value(page.url)
+        page.get_by_role("button", name="No", exact=True).click()
+        expect(page.get_by_text("Noted: this is not espresso.")).to_be_visible()
         page.get_by_role("button", name="coffee mug").click()
         expect(page.get_by_text("Noted: this is coffee mug.")).to_be_visible()
         page.goto("/history/")
-        page.get_by_label("Select espresso").check()
+        page.get_by_label("Select coffee mug").check()
         page.get_by_role("button", name="Delete selected").click()
         page.get_by_role("button", name="Delete").click()
         expect(page.get_by_text("The picture is deleted.")).to_be_visible()
@@ -48,7 +50,8 @@ class ResultTests(BrowserTestCase):
         self.page.goto(self.upload.get_absolute_url())
 
     def test_the_right_label_can_be_told(self):
-        self.page.get_by_label("Another of the 1000 labels").fill("teapot")
+        self.page.get_by_role("button", name="No", exact=True).click()
+        self.page.get_by_label("Which of the 1000 labels is it?").fill("teapot")
         self.page.get_by_role("button", name="Save").click()
         expect(self.page.get_by_text("Noted: this is teapot.")).to_be_visible()
         self.assertEqual(Feedback.objects.get().label, "teapot")

@@ -148,7 +148,7 @@ class ResultTests(PageTestCase):
         page = self.client.get(upload.get_absolute_url())
         self.assertContains(page, "None of these labels fits well")
         self.assertContains(page, "<dd>Shapes</dd>")
-        self.assertNotContains(page, "Pick the right label")  # feedback is about the 1000
+        self.assertContains(page, "Is it a red circle all the same?")
 
     def test_whoever_has_the_address_sees_it_and_cannot_change_it(self):
         with self.assertNumQueries(3):
@@ -156,7 +156,7 @@ class ResultTests(PageTestCase):
         self.assertContains(page, "espresso")
         self.assertNotContains(page, "cup.jpg")  # file names can say who somebody is
         self.assertNotContains(page, f"{self.address}delete")
-        self.assertNotContains(page, "Pick the right label")
+        self.assertNotContains(page, "Was this right?")
         for action in ("delete", "feedback", "classify"):
             response = self.stranger().post(f"{self.address}{action}", {"label": "espresso"})
             self.assertEqual(response.status_code, 403)
@@ -225,7 +225,7 @@ class FeedbackTests(PageTestCase):
         self.send(none="1")
         feedback = Feedback.objects.get()
         self.assertEqual((feedback.label, feedback.index), ("", None))
-        self.assertContains(self.client.get(self.upload.get_absolute_url()), "none of the 1000 labels is right")
+        self.assertContains(self.client.get(self.upload.get_absolute_url()), "Noted: this is not espresso.")
 
     def test_another_word_is_refused_with_the_nearest_labels(self):
         response = self.send(label="expresso")
