@@ -64,6 +64,20 @@ class TooManyPixels(ImageError):
     code = "too-many-pixels"
 
 
+class ArchiveError(ClassifierError):
+    """Not a ZIP archive that is read."""
+
+    status = 422
+    code = "bad-archive"
+
+
+class BatchTooLarge(ClassifierError):
+    """More pictures at once, or more bytes, than are taken."""
+
+    status = 413
+    code = "batch-too-large"
+
+
 class LabelError(ClassifierError):
     """Labels or prompt templates that cannot be used."""
 

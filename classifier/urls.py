@@ -3,7 +3,7 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import atlas, history, label_set, pictures, ready, search, views
+from classifier.web import atlas, batches, history, label_set, pictures, ready, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
     path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
     path("history/", history.history, name="history"),
+    path("batches/", batches.batch_new, name="batch_new"),
+    path("batches/<uuid:batch_id>/", batches.batch_detail, name="batch"),
+    path("batches/<uuid:batch_id>/results.csv", batches.batch_csv, name="batch_csv"),
     path("label-sets/<int:label_set_id>/", label_set.label_set, name="label_set"),
     path("label-sets/<int:label_set_id>/examples", label_set.example_add, name="label_set_example"),
     path(

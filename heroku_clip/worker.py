@@ -48,7 +48,7 @@ class BufferingWorker(Worker):
             sys.exit(Arbiter.APP_LOAD_ERROR)
         from django.conf import settings
 
-        self.max_body = settings.MAX_BODY_BYTES
+        self.max_body = max(settings.MAX_BODY_BYTES, settings.MAX_BATCH_BYTES)
         self.proxies = settings.TRUSTED_PROXIES
         self.shares = Shares(threads=self.cfg.threads, max_body=self.max_body)
         self.pool = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="request")

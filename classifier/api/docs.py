@@ -150,7 +150,9 @@ def _example(request: HttpRequest, path: str, method: str, details: dict, body: 
         key = "-H 'Authorization: Bearer KEY' -H 'Content-Type: application/json'"
         return f"curl -X {method.upper()} {key} -d '{body}' {address}"
     if "multipart/form-data" in content:
-        return f"curl -F image=@photo.jpg {address}"
+        fields = content["multipart/form-data"]["schema"]["properties"]
+        files = "image=@photo.jpg" if "image" in fields else "archive=@photos.zip"
+        return f"curl -F {files} {address}"
     if content:
         return f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {address}"
     if method == "delete":

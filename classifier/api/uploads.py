@@ -91,7 +91,7 @@ def upload_create(
     file = multipart_image(request)
     known_check([*request.POST, *request.FILES], [*FIELDS, "image", "csrfmiddlewaretoken"], "form field")
     fields = {name: request.POST.getlist(name) for name in FIELDS}
-    choice = _choice(**fields)
+    choice = choice_of_fields(**fields)
 
     owner = caller.owner or (owner_new(request) if caller.session else "")
 
@@ -120,7 +120,7 @@ def upload_create(
     return Status(201, created_of(record))
 
 
-def _choice(candidate_labels: list[str], hypothesis_template: list[str], label_set: list[str]) -> Choice:
+def choice_of_fields(candidate_labels: list[str], hypothesis_template: list[str], label_set: list[str]) -> Choice:
     """From the form's fields. Raises `LabelError`."""
     return choice_make(
         labels=candidate_labels if len(candidate_labels) > 1 else "".join(candidate_labels),

@@ -6,7 +6,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from classifier.api import explanations, huggingface, label_sets, search, uploads
+from classifier.api import batches, explanations, huggingface, label_sets, search, uploads
 from classifier.api.docs import Docs
 from classifier.api.known import query_known
 from classifier.api.schemas import ZeroShotSchema
@@ -17,6 +17,7 @@ PROBLEM = "application/problem+json"
 RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
 HEADERS = {
     201: {"Location": {"description": "The upload's address here", "schema": {"type": "string", "format": "uri"}}},
+    202: {"Location": {"description": "The batch's address here", "schema": {"type": "string", "format": "uri"}}},
     409: RETRY_AFTER,
     429: RETRY_AFTER,
     503: RETRY_AFTER,
@@ -54,6 +55,7 @@ api = ClipAPI(
 problems.register(api)
 api.add_decorator(query_known)
 api.add_router("", uploads.router)
+api.add_router("", batches.router)
 api.add_router("", search.router)
 api.add_router("", explanations.router)
 api.add_router("", label_sets.router)

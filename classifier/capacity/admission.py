@@ -51,6 +51,7 @@ class Admission:
         self.queue = queue  # requests that may wait
         self.deadline = deadline  # seconds that each may wait
         self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)
         self._free = [Slot(number) for number in range(slots)]
         self._slots = slots
         self._waiting: deque[_Ticket] = deque()
@@ -74,6 +75,17 @@ class Admission:
             yield slot
         finally:
             self._seconds += 0.1 * (time.monotonic() - started - self._seconds)
+            self._leave(slot)
+
+    @contextmanager
+    def spare(self) -> Iterator[Slot]:
+        """Hold a slot for work that has time: waits until nobody else computes or waits, however long that takes."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: len(self._free) == self._slots)
+            slot = self._free.pop()
+        try:
+            yield slot
+        finally:
             self._leave(slot)
 
     def _enter(self) -> Slot:
@@ -101,6 +113,7 @@ class Admission:
                 ticket.called.set()
             else:
                 self._free.append(slot)
+                self._quiet.notify()
 
     def _busy(self) -> Busy:
         wait = math.ceil(len(self._waiting) * self._seconds / self._slots)

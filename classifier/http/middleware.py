@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 
 from classifier import logs
 from classifier.capacity.admission import admission
-from classifier.errors import Busy, ClassifierError, Gone, ImageTooLarge
+from classifier.errors import BatchTooLarge, Busy, ClassifierError, Gone, ImageTooLarge
 from classifier.http.context import site
+from classifier.http.packed import PackedUploads
 from classifier.http.problems import problem_response
 from classifier.services.storage import database_trouble
 
@@ -24,6 +25,7 @@ logger = logging.getLogger("classifier.requests")
 
 JSON = "application/json"
 RETRY_SECONDS = 5  # after the database was away
+BATCH_PATHS = ("/batches/", "/api/v1/batches")  # where many pictures are sent to at once
 PICTURE_PATHS = ("/", "/api/v1/uploads", "/api/v1/zero-shot-image-classification")  # where pictures are sent to
 
 
@@ -134,6 +136,8 @@ class BodyLimit:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method == "POST" and request.path in BATCH_PATHS:
+            request.upload_handlers = [PackedUploads(request)]
         if error := too_large(request):
             response = _refuse(request, error.status, error.code, str(error))
             response["Connection"] = "close"  # the rest of the body is still on its way
@@ -158,6 +162,10 @@ def too_large(request: HttpRequest) -> ClassifierError | None:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return None
+    if request.path in BATCH_PATHS:
+        most = settings.MAX_BATCH_BYTES
+        sentence = f"That is {length / 1e6:,.0f} MB; send {settings.MAX_BATCH_MB:,.6g} MB of pictures at once at most."
+        return BatchTooLarge(sentence) if length > most else None
     limit = settings.MAX_BODY_BYTES if request.content_type == "application/json" else settings.MAX_FORM_BYTES
     if length <= limit:
         return None

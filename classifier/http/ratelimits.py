@@ -19,6 +19,7 @@ from classifier.errors import RateLimited
 from classifier.models import ApiKey, RateLimit
 
 PERIOD = 60  # seconds
+BATCHES, BATCHES_PERIOD = 10, 600  # of one caller, in so many seconds
 
 # CASE and not GREATEST, which SQLite does not have. Nothing is returned when the WHERE refuses.
 TAKE = """
@@ -75,3 +76,18 @@ def rate_limit_check(request: HttpRequest, *, api_key: ApiKey | None = None) -> 
             f"That was a lot of pictures: the limit is {per_minute} per minute {whose}. Try again in {seconds}.",
             retry_after=wait,
         )
+
+
+def batch_limit_check(request: HttpRequest, *, api_key: ApiKey | None = None) -> None:
+    """Count one batch of this caller. Its pictures wait behind everybody's uploads, and so count as little as one.
+
+    Raises `RateLimited`.
+    """
+    rate_limit_check(request, api_key=api_key)
+    identity = f"key {api_key.pk}" if api_key else network_of(client_address(request))
+    unlimited = not (settings.RATE_LIMIT_KEY_PER_MINUTE if api_key else settings.RATE_LIMIT_PER_MINUTE)
+    most = 0 if unlimited else BATCHES
+    wait = rate_limit_take(scope="batch", identity=identity, per_minute=most, period=BATCHES_PERIOD)
+    if wait:
+        sentence = f"That was a lot of batches: the limit is {BATCHES} in {BATCHES_PERIOD // 60} minutes."
+        raise RateLimited(f"{sentence} Try again in {wait} seconds.", retry_after=wait)

@@ -1,5 +1,6 @@
 """What is stored. Everybody imports from here; the files part it by what it models."""
 
+from classifier.models.batches import Batch, BatchItem
 from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
 from classifier.models.embeddings import Atlas, Embedding, Occlusion
 from classifier.models.label_sets import LabelAdapter, LabelExample, LabelHead, LabelSet
@@ -20,6 +21,8 @@ __all__ = [
     "SCORE_BANDS",
     "ApiKey",
     "Atlas",
+    "Batch",
+    "BatchItem",
     "Classification",
     "Embedding",
     "Feedback",

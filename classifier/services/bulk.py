@@ -180,6 +180,18 @@ def sources_run(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def group_run(
+    sources: Sequence[Source],
+    *,
+    loaded: Engine,
+    compute: Callable[[Sequence[Image]], Iterable[T]],
+    limits: Limits,
+    keep: Keep | None = None,
+) -> list[Result[T]]:
+    """One batch, in the calling thread: for a server, which says itself what computes when."""
+    return _Batch(loaded, compute, limits, keep)(sources)
+
+
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce, Length
 
 from classifier.errors import ClassifierError, DatabaseReadOnly, StorageFull
-from classifier.models import RateLimit, Upload
+from classifier.models import BatchItem, RateLimit, Upload
 
 # What one upload takes besides its pictures: its row, a run with five predictions, an embedding, and their indexes.
 ROW_BYTES = 6_000
@@ -54,7 +54,8 @@ def stored_bytes() -> int:
     found = Upload.objects.order_by().aggregate(
         pictures=Coalesce(Sum(Length("image")), 0), small=Coalesce(Sum(Length("image_small")), 0), rows=Count("pk")
     )
-    return int(found["pictures"] + found["small"] + ROW_BYTES * found["rows"])
+    waiting = BatchItem.objects.filter(status=BatchItem.Status.WAITING).aggregate(size=Coalesce(Sum("size"), 0))["size"]
+    return int(found["pictures"] + found["small"] + ROW_BYTES * found["rows"] + waiting)
 
 
 def storage_check() -> None:

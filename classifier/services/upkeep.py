@@ -1,6 +1,7 @@
 """What a server does beside answering: load the model at the start, and look after the records while it lives."""
 
 import logging
+import threading
 import time
 from importlib import import_module
 
@@ -10,7 +11,7 @@ from django.db import DatabaseError, connection
 from classifier.capacity.resident import trim
 from classifier.errors import ClassifierError, ModelUnavailable
 from classifier.logs import line
-from classifier.services import engines, examples, label_sets, runs, uploads
+from classifier.services import batch_work, batches, engines, examples, label_sets, runs, uploads
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def tick() -> None:
         runs.runs_expire()
         sweep()
         label_sets.heads_resume()
+        batch_work.batches_resume()
         examples.labels_learn()
         if engines.model_away():
             engines.engine_get()  # it may have been prepared meanwhile
@@ -66,7 +68,9 @@ def sweep() -> None:
     if time.monotonic() - _swept < SWEEP_SECONDS:
         return
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    batch_work.tasks_prune()
     if settings.UPLOAD_RETENTION_DAYS:
+        batches.batches_expired(days=settings.UPLOAD_RETENTION_DAYS).delete()
         expired = uploads.uploads_expired(days=settings.UPLOAD_RETENTION_DAYS)
         if count := uploads.uploads_delete(uploads=expired):
             logger.info("%s", line(event="uploads_purged", count=count, days=settings.UPLOAD_RETENTION_DAYS))
@@ -76,6 +80,8 @@ def sweep() -> None:
 def run() -> None:
     """Never returns; for a thread that dies with the process."""
     start()
+    if settings.BATCHES_IN_WEB:
+        threading.Thread(target=batch_work.run_between_uploads, name="batches", daemon=True).start()
     while True:
         tick()
         time.sleep(TICK_SECONDS)

@@ -13,8 +13,11 @@ class DocsTests(ApiTestCase):
         self.assertEqual(
             sorted(operations),
             [
+                "delete /api/v1/batches/{batch_id}",
                 "delete /api/v1/label-sets/{label_set_id}",
                 "delete /api/v1/uploads/{upload_id}",
+                "get /api/v1/batches/{batch_id}",
+                "get /api/v1/batches/{batch_id}/results",
                 "get /api/v1/label-sets",
                 "get /api/v1/label-sets/{label_set_id}",
                 "get /api/v1/search",
@@ -22,6 +25,7 @@ class DocsTests(ApiTestCase):
                 "get /api/v1/uploads/{upload_id}",
                 "get /api/v1/uploads/{upload_id}/explanation",
                 "get /api/v1/uploads/{upload_id}/similar",
+                "post /api/v1/batches",
                 "post /api/v1/label-sets",
                 f"post {UPLOADS}",
                 "post /api/v1/uploads/{upload_id}/classifications",
