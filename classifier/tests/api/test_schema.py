@@ -11,9 +11,12 @@ from django.conf import settings
 from django.test import LiveServerTestCase, override_settings
 
 from classifier.models import ApiKey
+from classifier.services.archives import Given
+from classifier.services.batches import batch_create
 from classifier.services.keys import api_key_issue
 from classifier.services.label_sets import label_set_create
 from classifier.tests.colour_engine import ColourEngine, serve
+from classifier.tests.photos import plain
 from classifier.tests.services.test_search import coloured
 
 OPTIONS = [
@@ -37,6 +40,7 @@ class SchemaTests(LiveServerTestCase):
         token = api_key_issue(api_key=api_key)
         upload = coloured("red", owner="", api_key=api_key)
         label_set = label_set_create(name="Colours", labels=("red", "blue"), templates=("{}",), api_key=api_key)
+        batch = batch_create(pictures=[Given("red.png", plain("PNG"))], owner="", api_key=api_key)
         with serve(ColourEngine()), tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.json"
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{self.live_server_url}/api/v1/openapi.json"]
@@ -46,7 +50,9 @@ class SchemaTests(LiveServerTestCase):
                     **os.environ,
                     "SCHEMATHESIS_HOOKS": "classifier.tests.schemathesis_hooks",
                     "PYTHONPATH": str(settings.BASE_DIR),
-                    "KNOWN_IDS": json.dumps({"upload_id": str(upload.pk), "label_set_id": label_set.pk}),
+                    "KNOWN_IDS": json.dumps(
+                        {"upload_id": str(upload.pk), "label_set_id": label_set.pk, "batch_id": str(batch.pk)}
+                    ),
                 },
                 cwd=directory,  # where it keeps notes of its own
                 capture_output=True,
