@@ -189,7 +189,7 @@ def group_run(
     keep: Keep | None = None,
 ) -> list[Result[T]]:
     """One batch, in the calling thread: for a server, which says itself what computes when."""
-    return _Batch(loaded, compute, limits, keep)(sources)
+    return Batch(loaded, compute, limits, keep)(sources)
 
 
 def cores() -> int:
