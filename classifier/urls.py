@@ -3,7 +3,7 @@
 from django.urls import path
 
 from classifier.api.v1 import api
-from classifier.web import atlas, batches, history, label_set, pictures, ready, search, views
+from classifier.web import atlas, batches, history, label_set, live, pictures, ready, search, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/feedback", views.upload_feedback, name="upload_feedback"),
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
     path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
+    path("uploads/<uuid:upload_id>/live", live.upload_live, name="upload_live"),
     path("history/", history.history, name="history"),
     path("batches/", batches.batch_new, name="batch_new"),
     path("batches/<uuid:batch_id>/", batches.batch_detail, name="batch"),

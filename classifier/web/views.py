@@ -33,6 +33,7 @@ from classifier.web.forms import FeedbackForm, UploadForm
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_memory import labels_asked, labels_initial, labels_remember
 from classifier.web.label_pages import label_sets_shown, result_context
+from classifier.web.live import square_context
 from classifier.web.why import why_context
 
 RECENT = 6  # pictures on the home page
@@ -143,6 +144,7 @@ def upload_page(
         context |= feedback_context(run, predictions, form)
     context |= result_context(request, upload=upload, changeable=changeable, form=relabel_form)
     context |= why_context(request, upload, seen)
+    context |= square_context(request, upload, seen, changeable)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
         response["Refresh"] = str(RELOAD_SECONDS)
