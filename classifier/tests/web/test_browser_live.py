@@ -103,7 +103,7 @@ class SquareTests(LiveTestCase):
         self.assertEqual((y, side), (0, 600))
         expect(page.locator("#square-result tbody tr").first).to_be_visible()
         self.assertNotEqual(page.locator("#seen .outside").get_attribute("d"), outline)
-        self.drag(page, (660 / 900, 1), (360 / 900, 0.5))
+        self.drag(page, (655 / 900, 0.98), (360 / 900, 0.5))  # its lower right corner
         x, y, side = self.sliders(page)
         self.assertAlmostEqual(side, 300, delta=6)
         self.assertAlmostEqual(x, 60, delta=3)
