@@ -1,14 +1,17 @@
 """Reading TIFF and AVIF in a process of its own, whose memory and time the kernel bounds.
 
 Their decoders take what the file asks for, which for a hostile one is more than a dyno has. Both formats are rare on
-the web, and the process starts in a tenth of a second. It gets the file and nothing else, no secrets and no database;
-it answers with a line of JSON, and with pixels in a temporary file.
+the web, and the process starts in a tenth of a second. It gets the file and nothing else, and where the kernel lets it,
+it gives up all calls by which it could get more (`confinement`): it can open no file, no secrets and no database. It
+answers with a line of JSON, and with pixels in a temporary file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -20,7 +23,10 @@ from PIL import Image, PpmImagePlugin
 
 from classifier import errors
 from classifier.capacity.room import Room
+from classifier.pictures.confinement import confine_self
 from classifier.pictures.decoding import picture_decode
+
+log = logging.getLogger(__name__)
 
 MEMORY = 200_000_000  # bytes of address space, of which Python and Pillow take 40 million
 SECONDS = 5  # of processor time
@@ -28,6 +34,8 @@ TIMEOUT = 15  # seconds
 ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 
 COMMAND = [sys.executable, "-m", "classifier.pictures.sandbox"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TURN = Room(1, timeout=8)  # one at a time: who calls `read` holds it
 
@@ -39,6 +47,7 @@ class Answer(TypedDict, total=False):
     height: int
     error: str
     message: str
+    unconfined: str  # why the process could have opened files all the same
 
 
 def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int, int]:
@@ -49,6 +58,8 @@ def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, 
             given.write(chunk)
         given.seek(0)
         answer = _run(given, pixels, name, max_pixels)
+        if answer.get("unconfined"):
+            unconfined_log(answer["unconfined"])
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])
         pixels.seek(0)
@@ -66,7 +77,7 @@ def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> Answe
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=[pixels.fileno()],
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
             env=environment(),
             timeout=TIMEOUT,
         )
@@ -81,6 +92,12 @@ def environment() -> dict[str, str]:
     return {key: os.environ[key] for key in ENVIRONMENT if key in os.environ}
 
 
+@functools.cache
+def unconfined_log(reason: str) -> None:
+    """Once for each reason."""
+    log.warning("pictures are decoded without a filter of system calls: %s", reason)
+
+
 def limit_self() -> None:
     """Bound what this process may take; what goes beyond fails or ends it."""
     import resource
@@ -91,7 +108,9 @@ def limit_self() -> None:
 
 
 def main(name: str, max_pixels: str, descriptor: str) -> None:
+    Image.preinit()  # what Pillow would otherwise import later, when no file can be opened any more
     limit_self()
+    unconfined = confine_self()
     answer: Answer
     try:
         picture = picture_decode(sys.stdin.buffer, name, int(max_pixels))
@@ -100,7 +119,7 @@ def main(name: str, max_pixels: str, descriptor: str) -> None:
         answer = {"width": picture.width, "height": picture.height}
     except errors.ImageError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
-    print(json.dumps(answer))
+    print(json.dumps({**answer, "unconfined": unconfined}))
 
 
 if __name__ == "__main__":
