@@ -36,12 +36,12 @@ def picture_keep(picture: Picture, file: BinaryIO) -> Kept:
     return Kept(picture.format, picture.width, picture.height, digest, jpeg)
 
 
-def upload_keep(*, kept: Kept, name: str, owner: str, api_key: ApiKey | None) -> Upload:
-    """Store it as an upload of that name, which its secret may delete."""
+def upload_make(*, kept: Kept, name: str, owner: str, api_key: ApiKey | None) -> Upload:
+    """An upload of that name, which its secret may delete; not stored yet: `run_start` does that."""
     from classifier.pictures import reading
 
     upload_id = uuid4()
-    return Upload.objects.create(
+    return Upload(
         id=upload_id,
         owner=owner,
         api_key=api_key,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -36,7 +36,8 @@ IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
     """Store that a run has begun; the caller's transaction makes it one with its upload, which is locked or new.
 
-    A set that was deleted meanwhile leaves its name and its templates.
+    A new upload, by `upload_make`, is stored after its run, whose foreign key is checked at the commit: so it is
+    written once and says at once what its run says. A set that was deleted meanwhile leaves its name and its templates.
     """
     saved_set = choice.saved_set if choice.saved_set and row_hold(choice.saved_set) else None
     run = Classification.objects.create(
@@ -49,7 +50,11 @@ def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_
         templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
         seconds_decode=seconds_decode,
     )
-    _repeat(run, Upload.objects.filter(pk=upload.pk), latest=run)
+    if upload._state.adding:
+        _say(upload, _found(run, heard=False) | {"latest": run})
+        upload.save(force_insert=True)
+    else:
+        _repeat(run, Upload.objects.filter(pk=upload.pk), latest=run)
     return run
 
 
@@ -61,8 +66,20 @@ def upload_repeat(run: Classification, *found: engine.Ranked, heard: bool = True
 def _repeat(
     run: Classification, uploads: UploadQuerySet, *ranked: engine.Ranked, heard: bool = True, **more: Classification
 ) -> None:
+    found = more | _found(run, *ranked, heard=heard)
+    if uploads.update(**found):
+        _say(run.upload, found)
+
+
+def _say(upload: Upload, found: Mapping[str, object]) -> None:
+    for field, value in found.items():
+        setattr(upload, field, value)
+
+
+def _found(run: Classification, *ranked: engine.Ranked, heard: bool) -> dict[str, Any]:
+    """What an upload says of its newest run, by field."""
     upload, top = run.upload, ranked[0] if ranked else None
-    found = more | {
+    return {
         "status": run.status,
         "model": run.model,
         "label_set": run.label_set,
@@ -71,9 +88,6 @@ def _repeat(
         "fits": fits_well(model=run.model, score=top.score, similarity=top.similarity) if top else None,
         **verdict_on(upload=upload, run=run, labels=[each.label for each in ranked], heard=heard),
     }
-    if uploads.update(**found):
-        for field, value in found.items():
-            setattr(upload, field, value)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from classifier.models import ApiKey, Classification, Upload
 from classifier.services.finding import name_escaped
-from classifier.services.keeping import Kept, picture_keep, upload_keep
+from classifier.services.keeping import Kept, picture_keep, upload_make
 from classifier.services.runs import Outcome, run_finish, run_start
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Store:
         name = reading.name_clean(name_escaped(os.path.basename(result.source.name)))
         with transaction.atomic():
             mine = Upload.objects.filter(owner=self.owner, api_key=self.api_key, sha256=kept.sha256, name=name)
-            upload = mine.first() or upload_keep(kept=kept, name=name, owner=self.owner, api_key=self.api_key)
+            upload = mine.first() or upload_make(kept=kept, name=name, owner=self.owner, api_key=self.api_key)
             if self._says(upload.latest, answer):
                 return None
             run = run_start(upload=upload, loaded=self.loaded, choice=self.choice, seconds_decode=result.read)

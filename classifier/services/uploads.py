@@ -23,7 +23,7 @@ from classifier.services import engines, examples
 from classifier.services.embeddings import embedding_load
 from classifier.services.feedback import feedback_repeat
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
-from classifier.services.keeping import Kept, picture_keep, upload_keep
+from classifier.services.keeping import Kept, picture_keep, upload_make
 from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
 from classifier.services.runs import attempt, predict, run_finish, run_start
 from classifier.services.storage import storage_add, storage_check
@@ -68,7 +68,7 @@ def upload_create(
         with transaction.atomic():
             if api_key and not row_hold(api_key):
                 raise KeyWithdrawn("This API key was withdrawn meanwhile.")
-            upload = upload_keep(kept=decoded.kept, name=name, owner=owner, api_key=api_key)
+            upload = upload_make(kept=decoded.kept, name=name, owner=owner, api_key=api_key)
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=decoded.seconds)
             if stored:
                 stored(upload)

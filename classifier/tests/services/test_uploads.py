@@ -4,7 +4,9 @@ import io
 from unittest import mock
 
 import numpy as np
+from django.db import connection
 from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
 from classifier.engine import Answer, Engine, ModelInfo, Ranked
@@ -126,6 +128,15 @@ class NewestRunTests(TestCase):
         upload = Upload.objects.get()
         self.assertEqual((upload.status, upload.top_label, upload.top_score), ("failed", "", None))
         self.assertEqual(upload.words, " img 1 png")
+
+    def test_each_row_is_written_no_more_often_than_it_changes(self):
+        with serve("espresso"), CaptureQueriesContext(connection) as asked:
+            upload = uploads.upload_create(file=png(), name="a.png", owner="me")
+        of_upload = [query["sql"] for query in asked if query["sql"].startswith(("INSERT", "UPDATE", "SELECT"))]
+        of_upload = [sql.split()[0] for sql in of_upload if '"classifier_upload"' in sql and "SUM(" not in sql]
+        self.assertEqual(of_upload, ["INSERT", "SELECT", "UPDATE"])  # the lock is between
+        stored = Upload.objects.get(pk=upload.pk)
+        self.assertEqual((stored.latest_id, stored.status, stored.top_label), (upload.latest_id, "done", "espresso"))
 
     def test_a_run_that_was_overtaken_does_not_show(self):
         overtaken = self.upload.latest
