@@ -52,9 +52,14 @@ class DeleteTests(ConcurrencyTestCase):
         self.assertEqual(self.left(), (0, 0, 0))
 
     def test_a_run_whose_upload_is_gone_ends_quietly(self):
-        stored = mock.patch.object(self.engine, "rank_embedding", side_effect=lambda *_: begin(self.delete).end())
-        logs = self.assertLogs("classifier.services.runs", "ERROR")  # the mocked answer is none
-        with self.assertRaisesMessage(Gone, "deleted meanwhile"), stored, logs:
+        rank = self.engine.rank_embedding
+
+        def deleted_meanwhile(*given):
+            begin(self.delete).end()
+            return rank(*given)
+
+        stored = mock.patch.object(self.engine, "rank_embedding", side_effect=deleted_meanwhile)
+        with self.assertRaisesMessage(Gone, "deleted meanwhile"), stored:
             self.relabel()
         self.assertEqual(self.left(), (0, 0, 0))
 
