@@ -29,7 +29,7 @@ from classifier.errors import ClassifierError, LabelError, LabelSetNotReady
 from classifier.models import Batch, BatchItem
 from classifier.services import bulk, engines
 from classifier.services.heads import IMAGENET_CHOICE, Choice, choice_of_labels, choice_of_set, head_obtain
-from classifier.services.keeping import Kept, picture_keep, upload_keep
+from classifier.services.keeping import Kept, picture_keep, upload_make
 from classifier.services.labels import IMAGENET
 from classifier.services.rows import row_hold
 from classifier.services.runs import Outcome, run_finish, run_start
@@ -232,7 +232,7 @@ def _store(
             reason = "The API key that sent this picture was withdrawn."
         elif result.value is not None:
             assert isinstance(result.kept, Kept)
-            upload = upload_keep(kept=result.kept, name=item.name, owner=batch.owner, api_key=batch.api_key)
+            upload = upload_make(kept=result.kept, name=item.name, owner=batch.owner, api_key=batch.api_key)
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=result.read)
             run_finish(run=run, outcome=Outcome(result.value, "", result.compute))
         BatchItem.objects.filter(pk=item.pk).update(
