@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 from django.utils import timezone
@@ -76,7 +76,7 @@ def _say(upload: Upload, found: Mapping[str, object]) -> None:
         setattr(upload, field, value)
 
 
-def _found(run: Classification, *ranked: engine.Ranked, heard: bool) -> dict[str, Any]:
+def _found(run: Classification, *ranked: engine.Ranked, heard: bool) -> dict[str, object]:
     """What an upload says of its newest run, by field."""
     upload, top = run.upload, ranked[0] if ranked else None
     return {
