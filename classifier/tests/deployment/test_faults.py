@@ -15,9 +15,11 @@ from unittest import TestCase, skipUnless
 
 import psycopg2
 from django.db import connection
+from django.utils.html import escape
 
 from classifier.benchmark.load import upload_many
 from classifier.benchmark.server import ROOT, Server, postgres_start, processes
+from classifier.errors import ModelUnavailable
 from classifier.models import Upload
 from classifier.tests.checkpoints import checkpoint
 from classifier.tests.serving import ServerTestCase, collect_static, manage, photo
@@ -199,7 +201,8 @@ class ModelTests(ServerTestCase):
         self.assertIn(reason, answer.text)
         answer = self.client_new(server).upload(photo())
         self.assertEqual(answer.status, 503)
-        self.assertIn(reason, answer.text)
+        self.assertIn(escape(ModelUnavailable.visitors), answer.text)  # the reason is for the log
+        self.assertNotIn("prepare_model", answer.text)
         self.assertFalse(Upload.objects.exists())
 
     def test_the_server_says_what_is_wrong_and_recovers_without_a_restart(self):

@@ -89,7 +89,7 @@ class BatchTests(BrowserTestCase):
         other = make_run(Upload.objects.first().owner)  # of another day
         with self.page.expect_download() as download:
             self.page.get_by_role("button", name="Download CSV").click()
-        rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+        rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8-sig"))))
         self.assertEqual({row["file"] for row in rows}, {"coffee.png", "chelsea.png"})
         self.assertNotIn(str(other.id), {row["id"] for row in rows})
         self.assertEqual({row["fits"] for row in rows}, {"yes"})
