@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cached_property
 
-from django.contrib.admin import AllValuesFieldListFilter, ModelAdmin, SimpleListFilter
+from django.contrib.admin import AllValuesFieldListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connection, models
-from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -21,6 +20,7 @@ from classifier.models import Upload
 COUNT_LIMIT = 10_000  # rows; older ones are reached by date, filter or search
 VALUES_LIMIT = 50  # choices of one filter
 PERIODS = ("year", "month", "day")
+SHEET = "sheet"  # the parameter that draws pictures instead of rows
 
 
 class AtLeast(int):
@@ -52,19 +52,6 @@ class IndexedValuesFilter(AllValuesFieldListFilter):
         self.lookup_choices = [value for value in distinct_values(field) if value]
 
 
-class FeedbackFilter(SimpleListFilter):
-    """What visitors said was wrong."""
-
-    title = "feedback"
-    parameter_name = "feedback"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [("1", "given")]
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet) -> models.QuerySet:
-        return queryset.filter(feedback__isnull=False) if self.value() == "1" else queryset
-
-
 def distinct_values(field: models.Field, limit: int = VALUES_LIMIT) -> list[str]:
     """The first distinct values of a column, hopping from one to the next along its index.
 
@@ -83,7 +70,39 @@ def distinct_values(field: models.Field, limit: int = VALUES_LIMIT) -> list[str]
 
 
 class UploadChangeList(ChangeList):
-    """Adds the calendar that templates/admin/classifier/upload/change_list.html draws."""
+    """Adds what templates/admin/classifier/upload/change_list.html draws: calendar, contact sheet, what is filtered."""
+
+    def get_filters_params(self, params: dict | None = None) -> dict:
+        """Without the one that only says how the rows are drawn."""
+        return {name: value for name, value in super().get_filters_params(params).items() if name != SHEET}
+
+    @property
+    def sheet(self) -> bool:
+        return SHEET in self.params
+
+    @property
+    def ways(self) -> list[tuple[str, str, bool]]:
+        """To draw it: (name, address, whether it is this one)."""
+        table, sheet = self.get_query_string(remove=[SHEET]), self.get_query_string({SHEET: "1"})
+        return [("List", table, not self.sheet), ("Contact sheet", sheet, self.sheet)]
+
+    @property
+    def only(self) -> list[tuple[str, str, str]]:
+        """What the list is narrowed to where no filter at its side says so: (field, value, address without it)."""
+        return [
+            (title, value, self.get_query_string(remove=[name]))
+            for name, title in (
+                ("top_label__exact", "label"),
+                ("right_label__exact", "right label"),
+                ("owner__exact", "visitor"),
+            )
+            if (value := self.params.get(name))
+        ]
+
+    @cached_property
+    def one_of_visitor(self) -> Upload | None:
+        """An upload of the visitor whose uploads are listed."""
+        return next(iter(self.result_list), None) if "owner__exact" in self.params else None
 
     @cached_property
     def calendar(self) -> dict | None:

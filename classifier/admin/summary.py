@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from classifier.admin.said import Said, said_make
 from classifier.models import Classification, Status, Upload
 
 DAYS = 30  # today included
@@ -76,6 +77,7 @@ class Summary:
     slowest: float  # the longest predict_p95, which the times of all models are drawn to
     days: list[Bar]
     labels: list[Bar]
+    said: Said  # by visitors
 
     @property
     def busiest(self) -> float:
@@ -100,6 +102,7 @@ def summary_make() -> Summary:
         slowest=max((model.predict_p95 or 0 for model in models), default=0),
         days=_day_bars(Counter(created.astimezone(begin.tzinfo).date() for created, _ in uploads), today),
         labels=_bars(Counter(label for _, label in uploads if label).most_common(TOP)),
+        said=said_make(),
     )
 
 

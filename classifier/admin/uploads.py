@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.contrib import admin
@@ -18,10 +19,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 
 from classifier.admin.actions import classify_again, delete_selected, export_csv
-from classifier.admin.bounds import BoundedPaginator, FeedbackFilter, IndexedValuesFilter, UploadChangeList
+from classifier.admin.bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
+from classifier.admin.filters import FeedbackFilter, FitsFilter, KeyFilter, ScoreFilter
 from classifier.admin.similar import similar
 from classifier.admin.summary import summary_make
-from classifier.models import Classification, Upload
+from classifier.admin.visitors import visitor_delete
+from classifier.admin.words import words_search
+from classifier.models import Classification, Upload, Verdict
 from classifier.services import uploads
 
 RUNS_SHOWN = 20  # newest runs on an upload's page
@@ -89,10 +93,17 @@ def _cosine(similarity: float | None) -> str:
 class UploadAdmin(admin.ModelAdmin):
     """Every upload, to look through, classify again, export and delete. Nothing of one can be edited."""
 
-    list_display = ["thumbnail", "found", "score", "name", "model", "right_label", "when"]
+    list_display = ["thumbnail", "found", "score", "name", "model", "said", "visitor", "when"]
     list_display_links = ["found"]
-    list_select_related = ["feedback"]
-    list_filter = ["status", ("model", IndexedValuesFilter), ("label_set", IndexedValuesFilter), FeedbackFilter]
+    list_filter = [
+        "status",
+        ("model", IndexedValuesFilter),
+        ("label_set", IndexedValuesFilter),
+        FeedbackFilter,
+        ScoreFilter,
+        FitsFilter,
+        KeyFilter,
+    ]
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
@@ -104,8 +115,8 @@ class UploadAdmin(admin.ModelAdmin):
     search_help_text = "Beginnings of words of the top label and the file name"
     inlines = [ClassificationInline]
     fields = readonly_fields = [
-        "picture", "found", "score", "right_label", "name", "created", "status", "format", "size", "sha256", "owner",
-        similar,
+        "picture", "found", "score", "fits", "said", "name", "created", "status", "format", "size", "sha256", "visitor",
+        "api_key", similar,
     ]  # fmt: skip
     actions = [classify_again, export_csv, delete_selected]
 
@@ -140,9 +151,16 @@ class UploadAdmin(admin.ModelAdmin):
         return f"{upload.width} × {upload.height}"
 
     @admin.display(description="right label")
-    def right_label(self, upload: Upload) -> str:
-        feedback = getattr(upload, "feedback", None)
-        return feedback.summary if feedback else "-"
+    def said(self, upload: Upload) -> str:
+        if upload.verdict == Verdict.RIGHT:
+            return "confirmed"
+        return upload.summary if upload.verdict else "-"
+
+    @admin.display(description="visitor")
+    def visitor(self, upload: Upload) -> str:
+        """Leads to all uploads of whoever made this one."""
+        address = reverse("admin:classifier_upload_changelist", query={"owner__exact": upload.owner})
+        return format_html('<a href="{}">{}…</a>', address, upload.owner[:6]) if upload.owner else "-"
 
     @admin.display(description="created", ordering="created")
     def when(self, upload: Upload) -> str:
@@ -165,6 +183,8 @@ class UploadAdmin(admin.ModelAdmin):
         view = self.admin_site.admin_view
         return [
             path("summary/", view(self.summary), name="classifier_upload_summary"),
+            path("words/", view(partial(words_search, self)), name="classifier_upload_words"),
+            path("<uuid:pk>/visitor/delete/", view(partial(visitor_delete, self)), name="classifier_upload_visitor"),
             path("<uuid:pk>/classify/", view(self.classify), name="classifier_upload_classify"),
             *super().get_urls(),
         ]
@@ -185,10 +205,10 @@ class UploadAdmin(admin.ModelAdmin):
         return redirect("admin:classifier_upload_change", pk)
 
     def get_deleted_objects(self, objs: Iterable[Upload], request: HttpRequest) -> tuple[list, dict, set, list]:
-        """Names the uploads and counts what goes with them; Django's own lists every prediction."""
+        """Shows the uploads and counts what goes with them; Django's own lists every prediction."""
         runs = Classification.objects.filter(upload__in=objs)
         counts = {"uploads": len(objs), "classifications": runs.count()}
-        return [str(upload) for upload in objs], counts, set(), []
+        return [format_html("{} {}", self.thumbnail(upload), upload) for upload in objs], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Upload) -> None:
         uploads.upload_delete(upload=obj)

@@ -1,5 +1,7 @@
 """What every page's template may name. Asks neither the database nor the session: error pages use it, too."""
 
+from functools import partial
+
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -11,6 +13,12 @@ ACCEPT = "image/jpeg,image/png,image/webp,image/gif,image/bmp,image/tiff,image/a
 STANDIN = "stand-in: EfficientNet-Lite0, not CLIP"
 
 
+def _staff(request: HttpRequest | None) -> bool:
+    """Whether to show the way to the admin: asked by templates, of those pages alone that read the session anyway."""
+    session = getattr(request, "session", None)
+    return session is not None and session.accessed and request.user.is_active and request.user.is_staff
+
+
 def site(request: HttpRequest | None = None) -> dict:
     return {
         "accept": ACCEPT,
@@ -20,4 +28,5 @@ def site(request: HttpRequest | None = None) -> dict:
         "retention_days": settings.UPLOAD_RETENTION_DAYS,
         "model_away": ModelUnavailable.visitors if engines.model_away() else "",
         "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
+        "staff": partial(_staff, request),
     }

@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from classifier.admin import bounds, summary
-from classifier.models import Upload
+from classifier.models import ApiKey, Upload
 from classifier.tests.admin.test_uploads import LIST, AdminTests
-from classifier.tests.synthetic import fill
+from classifier.tests.synthetic import BUSY_OWNER, fill
 
 
 class ManyUploadsTests(AdminTests):
@@ -25,6 +25,10 @@ class ManyUploadsTests(AdminTests):
     def setUpTestData(cls):
         super().setUpTestData()
         fill(cls.UPLOADS, days=400)
+        cls.key = ApiKey.objects.create(name="robot", prefix="r", token_hash="h").pk
+        some = Upload.objects.filter(owner=BUSY_OWNER).values("pk")[:60]
+        Upload.objects.filter(pk__in=some).update(verdict="wrong", right_label="kite", fits=False, api_key=cls.key)
+        Upload.objects.filter(fits=None, status="done").update(fits=True)
 
     def pages(self):
         month = timezone.now() - timedelta(days=60)
@@ -41,7 +45,14 @@ class ManyUploadsTests(AdminTests):
             f"{LIST}?status__exact=running",
             f"{LIST}?status__exact=failed&model=RN50",
             f"{LIST}?top_label__exact=red+cat",
-            f"{LIST}?feedback=1",
+            f"{LIST}?feedback=wrong",
+            f"{LIST}?feedback=none",
+            *(f"{LIST}?score={band}" for band in range(4)),
+            f"{LIST}?fits=0",
+            f"{LIST}?fits=1",
+            f"{LIST}?owner__exact={BUSY_OWNER}",
+            f"{LIST}?sheet=1",
+            f"{LIST}?key={self.key}",
             f"{LIST}?q=zebra",
             f"{LIST}?q=1500",
             reverse("admin:classifier_upload_change", args=[Upload.objects.first().pk]),

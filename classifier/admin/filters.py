@@ -1,0 +1,69 @@
+"""The filters beside the list of uploads, each along an index of its own."""
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from classifier.admin.bounds import VALUES_LIMIT
+from classifier.models import SCORE_BANDS, ApiKey, Verdict, score_band
+
+
+class FeedbackFilter(SimpleListFilter):
+    """What visitors said of the top label."""
+
+    title = "feedback"
+    parameter_name = "feedback"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(Verdict.WRONG, "corrected"), (Verdict.RIGHT, "confirmed"), ("none", "nothing said")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        chosen = self.value()
+        return queryset.filter(verdict="" if chosen == "none" else chosen) if chosen else queryset
+
+
+class ScoreFilter(SimpleListFilter):
+    """Of the top label."""
+
+    title = "score"
+    parameter_name = "score"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(str(number), _percents(*band)) for number, band in enumerate(SCORE_BANDS)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        bands = dict(zip(map(str, range(len(SCORE_BANDS))), SCORE_BANDS, strict=True))
+        return queryset.filter(score_band(*bands[self.value()])) if self.value() in bands else queryset
+
+
+class FitsFilter(SimpleListFilter):
+    """Whether any of the labels fits."""
+
+    title = "fit"
+    parameter_name = "fits"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("1", "a label fits"), ("0", "none fits")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(fits=self.value() == "1") if self.value() in ("0", "1") else queryset
+
+
+class KeyFilter(SimpleListFilter):
+    """The program that sent it."""
+
+    title = "API key"
+    parameter_name = "key"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        keys = ApiKey.objects.order_by("name", "id").values_list("pk", "name")[:VALUES_LIMIT]
+        return [(str(pk), name) for pk, name in keys]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(api_key=int(self.value())) if (self.value() or "").isdecimal() else queryset
+
+
+def _percents(low: float, high: float) -> str:
+    if high > 1:
+        return f"{100 * low:.0f} % and more"
+    return f"{100 * low:.0f} to {100 * high:.0f} %" if low else f"under {100 * high:.0f} %"
