@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from classifier.admin.bounds import VALUES_LIMIT
-from classifier.models import SCORE_BANDS, ApiKey, Verdict, score_band
+from classifier.models import ApiKey, Verdict
 
 
 class FeedbackFilter(SimpleListFilter):
@@ -20,20 +20,6 @@ class FeedbackFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         chosen = self.value()
         return queryset.filter(verdict="" if chosen == "none" else chosen) if chosen else queryset
-
-
-class ScoreFilter(SimpleListFilter):
-    """Of the top label."""
-
-    title = "score"
-    parameter_name = "score"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [(str(number), _percents(*band)) for number, band in enumerate(SCORE_BANDS)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        bands = dict(zip(map(str, range(len(SCORE_BANDS))), SCORE_BANDS, strict=True))
-        return queryset.filter(score_band(*bands[self.value()])) if self.value() in bands else queryset
 
 
 class FitsFilter(SimpleListFilter):
@@ -61,9 +47,3 @@ class KeyFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(api_key=int(self.value())) if (self.value() or "").isdecimal() else queryset
-
-
-def _percents(low: float, high: float) -> str:
-    if high > 1:
-        return f"{100 * low:.0f} % and more"
-    return f"{100 * low:.0f} to {100 * high:.0f} %" if low else f"under {100 * high:.0f} %"

@@ -47,7 +47,6 @@ class ManyUploadsTests(AdminTests):
             f"{LIST}?top_label__exact=red+cat",
             f"{LIST}?feedback=wrong",
             f"{LIST}?feedback=none",
-            *(f"{LIST}?score={band}" for band in range(4)),
             f"{LIST}?fits=0",
             f"{LIST}?fits=1",
             f"{LIST}?owner__exact={BUSY_OWNER}",
