@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from django.contrib import admin
@@ -182,8 +181,12 @@ class UploadAdmin(admin.ModelAdmin):
         view = self.admin_site.admin_view
         return [
             path("summary/", view(self.summary), name="classifier_upload_summary"),
-            path("words/", view(partial(words_search, self)), name="classifier_upload_words"),
-            path("<uuid:pk>/visitor/delete/", view(partial(visitor_delete, self)), name="classifier_upload_visitor"),
+            path("words/", view(lambda request: words_search(self, request)), name="classifier_upload_words"),
+            path(
+                "<uuid:pk>/visitor/delete/",
+                view(lambda request, pk: visitor_delete(self, request, pk)),
+                name="classifier_upload_visitor",
+            ),
             path("<uuid:pk>/classify/", view(self.classify), name="classifier_upload_classify"),
             *super().get_urls(),
         ]

@@ -1,7 +1,5 @@
 """What every page's template may name. Asks neither the database nor the session: error pages use it, too."""
 
-from functools import partial
-
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -28,5 +26,5 @@ def site(request: HttpRequest | None = None) -> dict:
         "retention_days": settings.UPLOAD_RETENTION_DAYS,
         "model_away": ModelUnavailable.visitors if engines.model_away() else "",
         "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
-        "staff": partial(_staff, request),
+        "staff": lambda: _staff(request),
     }
