@@ -88,37 +88,5 @@ class Migration(migrations.Migration):
             model_name="upload",
             index=models.Index(fields=["fits", "-created", "-id"], name="upload_fits"),
         ),
-        migrations.AddIndex(
-            model_name="upload",
-            index=models.Index(
-                condition=models.Q(("top_score__gte", 0), ("top_score__lt", 0.2)),
-                fields=["-created", "-id"],
-                name="upload_score_0",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="upload",
-            index=models.Index(
-                condition=models.Q(("top_score__gte", 0.2), ("top_score__lt", 0.5)),
-                fields=["-created", "-id"],
-                name="upload_score_1",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="upload",
-            index=models.Index(
-                condition=models.Q(("top_score__gte", 0.5), ("top_score__lt", 0.9)),
-                fields=["-created", "-id"],
-                name="upload_score_2",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="upload",
-            index=models.Index(
-                condition=models.Q(("top_score__gte", 0.9), ("top_score__lt", 2)),
-                fields=["-created", "-id"],
-                name="upload_score_3",
-            ),
-        ),
         migrations.RunPython(repeat, migrations.RunPython.noop),
     ]

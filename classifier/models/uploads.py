@@ -44,13 +44,6 @@ class Verdict(models.TextChoices):
     WRONG = "wrong", "wrong"
 
 
-SCORE_BANDS = ((0, 0.2), (0.2, 0.5), (0.5, 0.9), (0.9, 2))  # from, below
-
-
-def score_band(low: float, high: float) -> models.Q:
-    return models.Q(top_score__gte=low, top_score__lt=high)
-
-
 class Upload(models.Model):
     """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last.
 
@@ -131,10 +124,6 @@ class Upload(models.Model):
             models.Index(fields=["owner", "top_label", "-created", "-id"], name="upload_of_owner_label"),
             models.Index(fields=["verdict", "-created", "-id"], name="upload_verdict"),
             models.Index(fields=["fits", "-created", "-id"], name="upload_fits"),
-            *(
-                models.Index(fields=["-created", "-id"], name=f"upload_score_{number}", condition=score_band(low, high))
-                for number, (low, high) in enumerate(SCORE_BANDS)
-            ),
             WordsIndex(fields=["words"], name="upload_words_begin"),
         ]
 
