@@ -11,6 +11,7 @@ from ninja import Query, Router, Schema, Status
 
 from classifier.api.bodies import media_type
 from classifier.api.callers import Bearer
+from classifier.api.known import known_check
 from classifier.api.schemas import ProblemSchema, RecordSchema
 from classifier.api.uploads import UPLOAD_BODY, choice_of_fields
 from classifier.http.batch_bodies import pictures_sent
@@ -92,9 +93,10 @@ def batch_create(request: HttpRequest, response: HttpResponse) -> Any:
     caller = request.auth
     if media_type(request) != "multipart/form-data":
         raise Problem(415, "unsupported-media-type", "Send multipart/form-data with pictures in fields named images.")
+    names = ("candidate_labels", "hypothesis_template", "label_set")
+    known_check([*request.POST, *request.FILES], [*names, "images", "archive", "csrfmiddlewaretoken"], "form field")
     batch_limit_check(request, api_key=caller.api_key)
     pictures = pictures_sent(request)
-    names = ("candidate_labels", "hypothesis_template", "label_set")
     choice = choice_of_fields(**{name: request.POST.getlist(name) for name in names})
     owner = caller.owner or (owner_new(request) if caller.session else "")
     batch = batches.batch_create(pictures=pictures, owner=owner, api_key=caller.api_key, choice=choice)

@@ -73,7 +73,8 @@ class BatchApiTests(ApiTestCase):
     def test_what_cannot_be_taken_is_refused_whole(self):
         zipped = SimpleUploadedFile("a.zip", b"no zip")
         self.assertProblem(self.client.post(BATCHES, {"archive": zipped}), 422, "bad-archive")
-        self.assertProblem(self.client.post(BATCHES, {"x": "y"}), 422, "no-image")
+        self.assertProblem(self.client.post(BATCHES, LABELS), 422, "no-image")
+        self.assertProblem(self.client.post(BATCHES, {"x": "y"}), 422, "invalid", "x")
         self.assertProblem(
             self.client.post(BATCHES, {}, content_type="application/json"), 415, "unsupported-media-type"
         )
@@ -95,6 +96,11 @@ class BatchApiTests(ApiTestCase):
         self.assertProblem(self.send("red", "blue", "green", "black", status=413), 413, "batch-too-large")
 
     @override_settings(RATE_LIMIT_KEY_PER_MINUTE=1000)
+    def test_a_field_that_is_not_known_is_named(self):
+        answer = self.send("red", candidateLabels="a, b", status=422)
+        self.assertIn("candidateLabels", answer.json()["detail"])
+        self.assertFalse(Batch.objects.exists())
+
     def test_ten_batches_in_ten_minutes(self):
         for _ in range(10):
             self.send("red")
