@@ -25,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("model", nargs="?", help="an OpenAI name (ViT-B/32) or a checkpoint file; else CLIP_MODEL")
         parser.add_argument("--download-only", action="store_true", help="fetch and verify, convert later")
         parser.add_argument("--keep-checkpoint", action="store_true", help="keep the download after converting it")
+        parser.add_argument(
+            "--status-only", action="store_true", help=f"of a failed download nothing but the exit status {NO_DOWNLOAD}"
+        )
         parser.add_argument("--precision", choices=PRECISIONS, help="instead of CLIP_PRECISION")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,6 +44,8 @@ class Command(BaseCommand):
                     keep_checkpoint=options["keep_checkpoint"],
                 )
         except DownloadError as error:
+            if options["status_only"]:
+                raise SystemExit(NO_DOWNLOAD) from None
             raise CommandError(str(error), returncode=NO_DOWNLOAD) from error
         except ModelError as error:
             raise CommandError(str(error)) from error
