@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from classifier.engine import Engine
@@ -26,26 +28,34 @@ class NoPictures(ClassifierError):
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Pictures per second in one round."""
+class Cost:
+    """Of work over some pictures: pictures a second, and milliseconds of processor time each, which other processes on
+    the machine change little."""
 
-    embed: float  # the engine alone, on pictures that were read
-    read: float  # reading alone, down to what the model looks at
-    bulk: float  # both, as `embed` and `classify` do it
-    busy: float  # share of the cores meanwhile
+    rate: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Round:
+    """Each in turn."""
+
+    engine: Cost  # alone, on pictures that were read
+    read: Cost  # alone, down to what the model looks at
+    bulk: Cost  # both, as `embed` and `classify` do it
+    wanted: float  # share of the time that the lanes ran, or waited in the kernel's queue for a core
 
     @property
     def of_engine(self) -> float:
-        return self.bulk / self.embed
+        return self.engine.processor / self.bulk.processor
 
     @property
     def of_both(self) -> float:
-        """Of what is possible where reading and computing share the cores."""
-        return self.bulk * (1 / self.embed + 1 / self.read)
+        return (self.engine.processor + self.read.processor) / self.bulk.processor
 
 
-def measure(loaded: Engine, folder: str, *, pictures: int, rounds: int) -> Iterator[Rates]:
-    """A round: the engine, reading, and both. Raises NoPictures."""
+def measure(loaded: Engine, folder: str, *, pictures: int, rounds: int) -> Iterator[Round]:
+    """Raises NoPictures."""
     sources = list(itertools.islice(Finder([folder]), pictures))
     batch = bulk.Batch(loaded, loaded.embed_images, bulk.Limits(), None)
     seen = [found.value for found in map(batch.read, sources[:96]) if found.value is not None]
@@ -53,22 +63,53 @@ def measure(loaded: Engine, folder: str, *, pictures: int, rounds: int) -> Itera
         raise NoPictures(f"{folder} has no pictures.")
     pieces = [list(itertools.islice(itertools.cycle(seen), k, k + PIECE)) for k in range(0, len(sources), PIECE)]
     for _ in range(rounds):
-        embed = len(pieces) * PIECE / in_lanes(loaded.embed_images, pieces)
-        read = len(sources) / in_lanes(batch.read, sources)
-        started, processor = time.perf_counter(), time.process_time()
-        done = sum(found.value is not None for found in bulk.pictures_embed(sources, loaded=loaded))
-        seconds = time.perf_counter() - started
-        busy = (time.process_time() - processor) / (seconds * bulk.cores())
-        yield Rates(embed, read, done / seconds, busy)
+        engine = cost(len(pieces) * PIECE, lambda: in_lanes(loaded.embed_images, pieces))
+        read = cost(len(sources), lambda: in_lanes(batch.read, sources))
+        watch = LaneWatch()
+        both = cost(len(sources), partial(watch.over, bulk.pictures_embed(sources, loaded=loaded)))
+        yield Round(engine, read, both, watch.wanted)
 
 
-def in_lanes(work: Callable[[object], object], pieces: list) -> float:
-    """Seconds that it takes in as many threads as there are cores, one torch thread in each."""
+def cost(pictures: int, work: Callable[[], object]) -> Cost:
+    started, processor = time.perf_counter(), time.process_time()
+    work()
+    seconds = time.perf_counter() - started
+    return Cost(pictures / seconds, 1000 * (time.process_time() - processor) / pictures)
+
+
+def in_lanes(work: Callable[[object], object], pieces: list) -> None:
+    """In as many threads as there are cores, one torch thread in each."""
     with ThreadPoolExecutor(bulk.cores(), initializer=bulk.torch_threads, initargs=(1,)) as pool:
-        started = time.perf_counter()
         for _ in pool.map(work, pieces):
             pass
-        return time.perf_counter() - started
+
+
+class LaneWatch:
+    """How much of the time the lanes wanted a core, had they one or not: how busy they keep a quiet machine."""
+
+    def __init__(self) -> None:
+        self.first, self.last = (0.0, 0.0), (0.0, 0.0)  # on the clock, and in all lanes
+
+    @property
+    def wanted(self) -> float:
+        seconds = self.last[0] - self.first[0]
+        return (self.last[1] - self.first[1]) / (seconds * bulk.cores()) if seconds else 0.0
+
+    def over(self, results: Iterable[object]) -> None:
+        """Looks when the first result is there, and then at times while all lanes are still at work."""
+        for number, _ in enumerate(results):
+            lanes = [thread.native_id for thread in threading.enumerate() if thread.name.startswith(bulk.LANE)]
+            now = time.perf_counter(), sum(wanting(each) for each in lanes if each is not None)
+            if not number:
+                self.first = now
+            elif len(lanes) == bulk.cores() and number % PIECE == 0:
+                self.last = now
+
+
+def wanting(thread: int) -> float:
+    """Seconds that a thread has run, and waited for a core (proc(5), schedstat)."""
+    running, waiting, _ = Path(f"/proc/self/task/{thread}/schedstat").read_text().split()
+    return (int(running) + int(waiting)) / 1e9
 
 
 def memory_over(loaded: Engine, folder: str, count: int, points: int = 10) -> list[tuple[int, float]]:
@@ -87,13 +128,23 @@ def anonymous() -> float:
     return int(text.partition("Anonymous:")[2].split()[0]) * 1024 / 1e6
 
 
-def table(rates: list[Rates]) -> str:
+def table(rounds: list[Round]) -> str:
     """Medians of all rounds."""
-    names = ("embed", "read", "bulk", "busy")
-    middle = {name: statistics.median(getattr(each, name) for each in rates) for name in names}
-    of_engine, of_both = (statistics.median(getattr(each, name) for each in rates) for name in ("of_engine", "of_both"))
-    return (
-        f"engine alone {middle['embed']:.1f} pictures a second, reading alone {middle['read']:.1f}\n"
-        f"in bulk {middle['bulk']:.1f}: {of_engine:.0%} of the engine alone, {of_both:.0%} of what both allow on the "
-        f"same cores, which were {middle['busy']:.0%} busy"
+
+    def middle(number: Callable[[Round], float]) -> float:
+        return statistics.median(map(number, rounds))
+
+    def line(name: str, cost_of: Callable[[Round], Cost]) -> str:
+        processor, rate = middle(lambda each: cost_of(each).processor), middle(lambda each: cost_of(each).rate)
+        return f"{name:16}{processor:6.1f} ms of processor time a picture, {rate:6.1f} pictures a second"
+
+    return "\n".join(
+        [
+            line("engine alone", lambda each: each.engine),
+            line("reading alone", lambda each: each.read),
+            line("in bulk", lambda each: each.bulk),
+            f"by processor time {middle(lambda each: each.of_engine):.0%} of the engine alone, "
+            f"{middle(lambda each: each.of_both):.0%} of engine and reading",
+            f"the lanes wanted a core {middle(lambda each: each.wanted):.0%} of the time",
+        ]
     )

@@ -38,6 +38,7 @@ T = TypeVar("T")
 Keep = Callable[["Picture", BinaryIO], object]
 
 BATCH, BATCH_GPU = 8, 128  # pictures; on a CPU more gain nothing
+LANE = "lane"  # what its threads are called
 AHEAD = 3  # batches in hand per lane: a batch of large pictures holds the others' results back for a while
 # Times the model's resolution: what the shorter side of a JPEG that is decoded small keeps at least. Cosine to the
 # whole picture's embedding, least and mean of 36 photos: 1: 0.9982, 0.99981; 2: 0.9998, 0.99993; 4: 0.99992, 0.99998.
@@ -168,7 +169,7 @@ def sources_run(
     lanes = lanes or cores()
     work = Batch(loaded, compute, limits or Limits(), keep)
     waiting: deque[Future[list[Result[T]]]] = deque()
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane", initializer=torch_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(lanes, thread_name_prefix=LANE, initializer=torch_threads, initargs=(1,))
     try:
         for group in _grouped(sources, batch or batch_size(loaded)):
             waiting.append(pool.submit(work, group))

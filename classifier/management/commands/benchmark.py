@@ -57,15 +57,13 @@ class Command(BaseCommand):
     def bulk(self, config: Config, options: dict[str, Any]) -> None:
         from classifier.benchmark import bulk
 
-        loaded, rounds = load_engine(dataclasses.replace(config, threads=1)), []
+        loaded = load_engine(dataclasses.replace(config, threads=1))
         self.stdout.write(self.machine(config))
         try:
-            for rates in bulk.measure(loaded, options["bulk"], pictures=options["pictures"], rounds=3):
-                rounds.append(rates)
-                self.stdout.write(bulk.table([rates]))
+            rounds = list(bulk.measure(loaded, options["bulk"], pictures=options["pictures"], rounds=5))
         except bulk.NoPictures as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"medians of {len(rounds)} rounds:\n{bulk.table(rounds)}")
+        self.stdout.write(bulk.table(rounds))
         if options["over"]:
             for done, megabytes in bulk.memory_over(loaded, options["bulk"], options["over"]):
                 self.stdout.write(f"after {done:,} pictures {megabytes:.0f} MB of anonymous memory")
