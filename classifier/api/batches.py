@@ -42,6 +42,7 @@ BODY = {
                         "archive": {"type": "string", "format": "binary", "description": "Or one ZIP archive of them"},
                         **{name: schema for name, schema in _FIELDS.items() if name != "image"},
                     },
+                    "additionalProperties": False,
                 }
             }
         },
