@@ -163,6 +163,12 @@ TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["b
 # Django keeps uploads up to this size in memory; larger ones go to a temporary file.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes
 
+# What the server may take, where no container bounds it lower; 0: not known. On Heroku, where the build cannot see what
+# the dyno will have, the smallest.
+_ON_HEROKU_OR_BUILT = ON_HEROKU or bool(os.environ.get("SOURCE_VERSION", "").strip())
+_DYNO_MB = env_number("DYNO_RAM", 512 if _ON_HEROKU_OR_BUILT else 0, minimum=0)
+MEMORY_MB = env_number("MEMORY_MB", _DYNO_MB, minimum=0)
+
 CLIP_MODEL = os.environ.get("CLIP_MODEL", "").strip() or "ViT-B/32"
 CLIP_PRECISION = os.environ.get("CLIP_PRECISION", "").strip() or "auto"
 CLIP_MODEL_DIR = Path(os.environ.get("CLIP_MODEL_DIR", "").strip() or BASE_DIR / "model")

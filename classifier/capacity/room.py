@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from classifier.capacity.limits import TOGETHER_MEMORY
+from classifier.capacity.container import MOST
 from classifier.errors import Busy
 
 
@@ -46,6 +46,13 @@ class Room:
         finally:
             self._give_back(held)
 
+    def resize(self, size: int) -> None:
+        """Share out `size` bytes from now on; who holds more than that keeps it until it comes back."""
+        with self._changed:
+            self._left += size - self.size
+            self.size = size
+            self._changed.notify_all()
+
     def busy(self) -> Busy:
         return Busy("Many large pictures are being read just now. Try again in a few seconds.", 5)
 
@@ -76,4 +83,4 @@ class Room:
             self._changed.notify_all()
 
 
-ROOM = Room(TOGETHER_MEMORY, timeout=6)  # bytes and seconds; a slot was waited for before, and the work comes after
+ROOM = Room(MOST, timeout=6)  # bytes and seconds; a slot was waited for before, and the work comes after

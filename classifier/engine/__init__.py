@@ -51,6 +51,8 @@ class Config:
     device: str = "auto"
     weights_url: str = "https://openaipublic.azureedge.net/clip/models"
     activation: str = "auto"  # "quickgelu" vouches for a file that does not say it
+    memory: int = 0  # bytes that the server will have, where that is known: what cannot fit is not prepared
+    slots: int = 1  # pictures that it will have under way at a time
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Engine:
 
     info: ModelInfo
     imagenet: Head
+    text_streamed: bool = False  # read the text tower a block at a time, for want of memory, from its next load on
 
     @staticmethod
     def open(

@@ -134,7 +134,7 @@ class ClipEngine(Engine):
                     weights = weights_read(self.config, self.info.manifest, TEXT)
                     kernel = kernel_of(self.info.manifest["text_tried"][-1]["precision"])
                     wide = float16_layers(self.info.manifest, kernel, "text_tried")
-                    self.text = TextTower(weights, kernel, wide), Tokenizer()
+                    self.text = TextTower(weights, kernel, wide, self.text_streamed), Tokenizer()
                     weights.forget()
             return self.text
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classifier.capacity.container import shortage
 from classifier.engine import Config, Manifest
 from classifier.engine.artifact import (
     FORMAT,
@@ -32,6 +33,7 @@ from classifier.engine.artifact import (
     weights_read,
 )
 from classifier.engine.checkpoint import MODELS, Checkpoint, Progress, activation_check, checkpoint_open, file_sha256
+from classifier.engine.footprint import image_memory, least_image_memory
 from classifier.engine.imagenet import imagenet_names, imagenet_templates
 from classifier.errors import CheckpointError, ModelUnavailable
 
@@ -133,6 +135,7 @@ def artifact_build(config: Config, path: Path, progress: Progress) -> Manifest:
     expected = MODELS[config.model][0] if config.model in MODELS else None
     checkpoint = checkpoint_open(path, sha256=expected, progress=progress)
     activation_check(checkpoint, config.activation)
+    room_check(config, checkpoint, least_image_memory(checkpoint.shape, config.slots))
     final = artifact_directory(config)
     for leftover in config.model_dir.glob(f".{final.name}.*.partial"):  # of a process that was killed; the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
@@ -140,10 +143,17 @@ def artifact_build(config: Config, path: Path, progress: Progress) -> Manifest:
     partial.mkdir()
     try:
         manifest = artifact_write(config, checkpoint, partial, progress)
+        room_check(config, checkpoint, image_memory(manifest, config.slots), f" in {manifest['precision']}")
         swap(partial, final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def room_check(config: Config, checkpoint: Checkpoint, needed: int, how: str = "") -> None:
+    """Raise CheckpointError where the server's memory, if that is known, cannot hold the model."""
+    if short := shortage(checkpoint.name + how, config.memory or None, needed):
+        raise CheckpointError(short)
 
 
 def artifact_write(config: Config, checkpoint: Checkpoint, directory: Path, progress: Progress) -> Manifest:

@@ -69,24 +69,33 @@ class TextTower:
     Float16 weights, as OpenAI publishes them, stay float16; products and sums are float32. Where a weight is int8 (see
     text_conversion.py) it comes with a scale per row; of such layers those that `wide` names ("blocks.3.fc") are given
     activations that stay float. The token embedding stays where it is, which may be a mapped file: only the rows of the
-    tokens in use are read.
+    tokens in use are read. `streamed`, blocks stay there, too, and are read anew for each chunk: slower, and small.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], kernel: str | None = None, wide: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        kernel: str | None = None,
+        wide: Collection[str] = (),
+        streamed: bool = False,
+    ) -> None:
         self.state = state
         self.kernel = kernel or kernel_of("int8")  # of what is int8
         self.positional_embedding = state["positional_embedding"].float().clone()  # (77, D)
         prefix = "transformer.resblocks."
-        self.blocks = []
-        for layer in range(1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))):
-            names = {name: f"blocks.{layer}.{name}" for name in LINEARS}
-            kernels = {name: kernel_of("fp16") if full in wide else self.kernel for name, full in names.items()}
-            self.blocks.append(Block(state, f"{prefix}{layer}", kernels))
-            self.forget()
+        self.wide, self.layers = wide, 1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))
+        self.blocks = [] if streamed else [self.block(layer) for layer in range(self.layers)]
         self.ln_final = _layer_norm(state, "ln_final")
         self.text_projection = state["text_projection"].float().clone()  # (D, P)
         self.context_length, self.width = self.positional_embedding.shape
         self.dim = self.text_projection.shape[1]
+
+    def block(self, layer: int) -> Block:
+        """Read one from the state."""
+        kernels = {n: kernel_of("fp16") if f"blocks.{layer}.{n}" in self.wide else self.kernel for n in LINEARS}
+        block = Block(self.state, f"transformer.resblocks.{layer}", kernels)
+        self.forget()
+        return block
 
     def forget(self) -> None:
         """Give the pages of a mapped file back, which would count as this process's memory."""
@@ -106,10 +115,11 @@ class TextTower:
             embedding *= self.state["token_embedding.scale"][indices.tokens, None]
         x = embedding + self.positional_embedding[indices.positions]  # (N, D)
         carry = []
-        for layer, block in enumerate(self.blocks):
+        for layer in range(self.layers):
+            block = self.blocks[layer] if self.blocks else self.block(layer)
             gathered, kept = block.attend(x, indices, carried[layer] if carried else None)
             carry.append(kept)
-            if layer == len(self.blocks) - 1:  # what comes out of the last layer is read at the ends of texts only
+            if layer == self.layers - 1:  # what comes out of the last layer is read at the ends of texts only
                 x, gathered = x[indices.leaves], gathered[indices.leaves]  # (E, D)
             if len(x):
                 x = block.finish(x, gathered)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from classifier.capacity.limits import DECODE_MEMORY
+from classifier.capacity.limits import decode_memory
 from classifier.errors import BrokenImage, Busy, ImageError, TooManyPixels, UnsupportedImage
 from classifier.pictures import pixels
 
@@ -85,8 +85,8 @@ def pixels_check(opened: pixels.Opened, max_pixels: int) -> None:
             f"Cut it so that the longer side is at most {LONGEST_RATIO} times the shorter."
         )
     needed = opened.memory(opened.divisor)
-    if needed > DECODE_MEMORY:
-        most = math.floor(10 * megapixels * DECODE_MEMORY / needed) / 10
+    if needed > decode_memory():
+        most = math.floor(10 * megapixels * decode_memory() / needed) / 10
         raise TooManyPixels(
             f"This picture is {size} ({megapixels:,.1f} megapixels); of {opened.kind} like this we can read "
             f"{most:,g} megapixels. Make it smaller, or save it as an ordinary JPEG."

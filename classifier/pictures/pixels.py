@@ -23,7 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from classifier.capacity.limits import DECODE_MEMORY
+from classifier.capacity.limits import decode_memory
 from classifier.pictures import containers, samples
 from classifier.pictures.containers import jpeg_end
 from classifier.pictures.ground import Ground, ground_of, laid_on
@@ -93,7 +93,7 @@ class Opened:
         if self.shorter:
             least = max((d for d in (2, 4, 8) if min(size) >= d * self.shorter), default=least)
         # Coefficients that are held meanwhile may leave too little room for the picture itself.
-        return next((d for d in (1, 2, 4, 8) if d >= least and self.memory(d) <= DECODE_MEMORY), least)
+        return next((d for d in (1, 2, 4, 8) if d >= least and self.memory(d) <= decode_memory()), least)
 
     def memory(self, divisor: int) -> int:
         """Bytes that reading takes at its peak: measured per format, see docs/operations.md."""

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image, JpegImagePlugin
 
-from classifier.capacity.limits import DECODE_MEMORY
+from classifier.capacity.limits import decode_memory
 from classifier.capacity.room import ROOM
 from classifier.errors import (
     ImageTooLarge,
@@ -55,7 +55,7 @@ def _read(file: BinaryIO, max_bytes: int, max_pixels: int, held: ExitStack, shor
     name = _format_name(file.read(containers.PREFIX))
     if name in SANDBOXED:
         with sandbox.TURN.take(1):
-            keep = held.enter_context(ROOM.take(DECODE_MEMORY))
+            keep = held.enter_context(ROOM.take(decode_memory()))
             picture = Picture(*sandbox.read(file, name, max_pixels))
     else:
         with explained(name):

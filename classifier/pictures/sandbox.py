@@ -22,13 +22,14 @@ from typing import BinaryIO, TypedDict
 from PIL import Image, PpmImagePlugin
 
 from classifier import errors
+from classifier.capacity.limits import decode_memory, decode_memory_set
 from classifier.capacity.room import Room
 from classifier.pictures.confinement import confine_self
 from classifier.pictures.decoding import picture_decode
 
 log = logging.getLogger(__name__)
 
-MEMORY = 200_000_000  # bytes of address space, of which Python and Pillow take 40 million
+PYTHON = 50_000_000  # bytes of address space that Python and Pillow take beside a picture
 SECONDS = 5  # of processor time
 TIMEOUT = 15  # seconds
 ENVIRONMENT = ("PATH", "LANG", "HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
@@ -69,7 +70,7 @@ def read(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, 
 
 
 def _run(given: BinaryIO, pixels: BinaryIO, name: str, max_pixels: int) -> Answer:
-    command = [*COMMAND, name, str(max_pixels), str(pixels.fileno())]
+    command = [*COMMAND, name, str(max_pixels), str(decode_memory()), str(pixels.fileno())]
     try:
         done = subprocess.run(
             command,
@@ -102,13 +103,18 @@ def limit_self() -> None:
     """Bound what this process may take; what goes beyond fails or ends it."""
     import resource
 
-    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_AS, MEMORY)):
+    for kind, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_AS, PYTHON + decode_memory()),
+    ):
         with contextlib.suppress(ValueError, OSError):  # macOS knows RLIMIT_AS and does not set it
             resource.setrlimit(kind, (most, most))
 
 
-def main(name: str, max_pixels: str, descriptor: str) -> None:
+def main(name: str, max_pixels: str, memory: str, descriptor: str) -> None:
     Image.preinit()  # what Pillow would otherwise import later, when no file can be opened any more
+    decode_memory_set(int(memory))
     limit_self()
     unconfined = confine_self()
     answer: Answer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from classifier.capacity import admission
-from classifier.capacity.limits import TEXT_MEMORY
+from classifier.capacity.container import TEXT
 from classifier.capacity.resident import trim
 from classifier.capacity.room import ROOM
 from classifier.errors import Busy, TextUnsupported
@@ -73,6 +73,7 @@ class IdleUnloader:
         self._entry = threading.Lock()  # held by the one who waits for room
         self._lock = threading.Lock()
         self._users, self._last, self._waiting = 0, 0.0, False
+        self.memory = TEXT  # bytes that the tower takes: see memory.py
         self._loaded: Engine | None = None  # whose tower there is room for
         self._room = ExitStack()
 
@@ -89,7 +90,7 @@ class IdleUnloader:
                 self._users += 1
             try:
                 if self._loaded is None:
-                    self._room.enter_context(ROOM.take(TEXT_MEMORY))
+                    self._room.enter_context(ROOM.take(self.memory))
                     self._loaded = loaded
             except BaseException:
                 with self._lock:

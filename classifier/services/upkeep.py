@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection
 from classifier.capacity.resident import trim
 from classifier.errors import ClassifierError, ModelUnavailable
 from classifier.logs import line
-from classifier.services import batch_work, batches, engines, examples, label_sets, runs, uploads
+from classifier.services import batch_work, batches, engines, examples, label_sets, memory, runs, uploads
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ def start() -> None:
     started = time.perf_counter()
     try:
         loaded = engines.engine_get()
+        memory.memory_share(loaded)
     except ClassifierError as error:
         logger.error("%s", line(event="model_unavailable", reason=error))
         return
@@ -52,7 +53,7 @@ def tick() -> None:
         batch_work.batches_resume()
         examples.labels_learn()
         if engines.model_away():
-            engines.engine_get()  # it may have been prepared meanwhile
+            memory.memory_share(engines.engine_get())  # it may have been prepared meanwhile
     except DatabaseError as error:
         logger.warning("%s", line(event="database_unreachable", error=error))
     except ModelUnavailable:

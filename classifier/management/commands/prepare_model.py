@@ -6,9 +6,11 @@ import dataclasses
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from safetensors import SafetensorError
 
+from classifier.capacity.container import memory_limit
 from classifier.engine import PRECISIONS, prepare
 from classifier.engine.tried import tried_lines
 from classifier.errors import DownloadError, ModelError
@@ -37,12 +39,14 @@ class Command(BaseCommand):
             # Nobody is served meanwhile: take the cores that serving shares out.
             config = dataclasses.replace(config, threads=max(config.threads, min(os.cpu_count() or 1, 4)))
             with step_bars(self.stderr, steps=True) as progress:
-                manifest = prepare(
-                    config,
-                    progress=progress,
-                    download_only=options["download_only"],
-                    keep_checkpoint=options["keep_checkpoint"],
-                )
+                memory = memory_limit(int(settings.MEMORY_MB * 1e6) or None) or 0
+            config = dataclasses.replace(config, memory=memory, slots=settings.CLIP_SLOTS)
+            manifest = prepare(
+                config,
+                progress=progress,
+                download_only=options["download_only"],
+                keep_checkpoint=options["keep_checkpoint"],
+            )
         except DownloadError as error:
             if options["status_only"]:
                 raise SystemExit(NO_DOWNLOAD) from None

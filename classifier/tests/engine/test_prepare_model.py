@@ -86,7 +86,10 @@ class PrepareTestCase(SimpleTestCase):
 
     def assert_nothing_else(self):
         """No half artifact, no lock held, no partial head stays."""
-        self.assertEqual({path.name for path in self.model_dir.iterdir()}, {".lock", self.directory.name})
+        self.assert_nothing_else_than(self.directory.name)
+
+    def assert_nothing_else_than(self, name):
+        self.assertEqual({path.name for path in self.model_dir.iterdir()}, {".lock", name})
 
 
 class PrepareModelTests(PrepareTestCase):
@@ -116,6 +119,14 @@ class PrepareModelTests(PrepareTestCase):
         self.prepare()
         with override_settings(CLIP_PRECISION="fp32"), self.assertRaisesMessage(ModelUnavailable, "CLIP_PRECISION"):
             load_engine(engine_config())
+
+    def test_what_the_servers_memory_cannot_hold_is_not_prepared(self):
+        self.prepare()
+        with override_settings(MEMORY_MB=300, CLIP_MODEL=str(checkpoints.checkpoint("tiny", seed=1))):
+            with self.assertRaisesMessage(CommandError, "to be served and there are 300: it fits a basic or"):
+                self.prepare()
+            self.assertFalse(self.directory.exists())
+        self.assert_nothing_else_than("local-tiny")
 
     def test_damage_is_recognised_and_repaired(self):
         def cut(path):

@@ -121,6 +121,14 @@ class TextTowerTests(PrepareTestCase):
         ours, theirs = self.embeddings(self.path)
         self.assertGreater(torch.cosine_similarity(ours, theirs).min().item(), 0.999999)
 
+    def test_a_block_at_a_time_it_answers_the_same(self):
+        self.prepare()
+        whole, streamed = load_engine(engine_config()), load_engine(engine_config())
+        streamed.text_streamed = True
+        texts = ["a red dog", "an old tin", "a red tin"]
+        self.assertTrue((whole.embed_texts(texts) == streamed.embed_texts(texts)).all())
+        self.assertEqual((len(whole.text[0].blocks), len(streamed.text[0].blocks)), (2, 0))
+
     def test_float_precisions_leave_it_as_published(self):
         for precision in ("fp16", "fp32"):
             with override_settings(CLIP_PRECISION=precision):

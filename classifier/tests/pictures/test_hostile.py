@@ -7,7 +7,7 @@ from pathlib import Path
 from django.test import SimpleTestCase
 from PIL import Image
 
-from classifier.capacity.limits import DECODE_MEMORY, TOGETHER_MEMORY
+from classifier.capacity.container import MOST
 from classifier.errors import BrokenImage
 from classifier.pictures import decoding
 from classifier.tests.hostile import cases, cuts
@@ -67,8 +67,8 @@ class TogetherTests(SimpleTestCase):
         self.assertEqual(done.stderr, "")
         report = json.loads(done.stdout)
         self.assertEqual(report["read"], 24)
-        self.assertLess(report["memory"], TOGETHER_MEMORY + 40_000_000)  # stored JPEGs, and what the allocator keeps
-        self.assertGreater(report["memory"], DECODE_MEMORY / 2)
+        self.assertLess(report["memory"], MOST + 40_000_000)  # stored JPEGs, and what the allocator keeps
+        self.assertGreater(report["memory"], MOST / 2)
 
 
 class CutTests(SimpleTestCase):

@@ -88,7 +88,7 @@ class LimitTests(SimpleTestCase):
                 extra = 5_000_000 if name in ("WebP", "TIFF", "AVIF") else 0
                 opened = pixels.Opened(header, name, None, extra, io.BytesIO())
                 with self.subTest(name=name, mode=mode):
-                    self.assertLessEqual(opened.memory(opened.divisor), limits.DECODE_MEMORY)
+                    self.assertLessEqual(opened.memory(opened.divisor), limits.decode_memory())
 
     def test_beyond_a_formats_limit_the_message_says_what_it_is(self):
         data = encoded(Image.new("RGB", (4200, 3400)), "WEBP", quality=0, method=0)

@@ -10,7 +10,7 @@ import numpy as np
 from django.test import SimpleTestCase, override_settings
 
 from classifier.capacity.admission import Admission
-from classifier.capacity.limits import DECODE_MEMORY
+from classifier.capacity.container import MOST
 from classifier.capacity.room import ROOM
 from classifier.errors import Busy, TextUnsupported
 from classifier.services import texts
@@ -96,10 +96,10 @@ class IdleTests(SimpleTestCase):
             pass
         with ROOM.take(20_000_000):
             self.assertEqual(engine.unloaded, 0, "there is room for both")
-        with ROOM.take(DECODE_MEMORY):
+        with ROOM.take(MOST):
             self.assertEqual(engine.unloaded, 1)
         with texts.idle.use(engine):  # and comes back
-            self.assertLess(ROOM._left, DECODE_MEMORY)
+            self.assertLess(ROOM._left, MOST)
         texts.idle.unload()
         self.assertEqual((engine.unloaded, ROOM._left), (2, ROOM.size))
 
@@ -108,7 +108,7 @@ class IdleTests(SimpleTestCase):
         engine, order = ColourEngine(), []
 
         def look():
-            with ROOM.take(DECODE_MEMORY):
+            with ROOM.take(MOST):
                 order.append("picture")
 
         def read():
@@ -137,7 +137,7 @@ class IdleTests(SimpleTestCase):
                 search = threading.Thread(target=lambda: texts.texts_embed(engine, ["red"]))
                 search.start()
                 self.wait_for(lambda: one.waiting == 1)
-                with ROOM.take(DECODE_MEMORY):
+                with ROOM.take(MOST):
                     pass
             search.join()
         self.assertEqual(engine.texts_seen, ["red"])
@@ -147,7 +147,7 @@ class IdleTests(SimpleTestCase):
         order, waiting = [], []
 
         def look():
-            with ROOM.take(DECODE_MEMORY):
+            with ROOM.take(MOST):
                 order.append("picture")
 
         def before(done):
@@ -171,7 +171,7 @@ class IdleTests(SimpleTestCase):
         engine = ColourEngine()
         with (
             mock.patch.object(ROOM, "timeout", 0),
-            ROOM.take(DECODE_MEMORY),
+            ROOM.take(MOST),
             self.assertRaises(Busy),
             texts.idle.use(engine),
         ):
@@ -184,7 +184,7 @@ class IdleTests(SimpleTestCase):
     def test_a_long_head_waits_until_there_is_room(self):
         engine, told = ColourEngine(), []
         held = ExitStack()
-        held.enter_context(ROOM.take(DECODE_MEMORY))
+        held.enter_context(ROOM.take(MOST))
 
         def progress(what, done, total):
             told.append(what)
