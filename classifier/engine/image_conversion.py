@@ -27,7 +27,7 @@ from classifier.engine.preprocess import picture_to_pixels
 from classifier.engine.probes import CALIBRATION, PROBES, pictures_draw
 from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.resnet_tower import ResNetTower, resnet_store
-from classifier.engine.selfcheck import Finding, self_check
+from classifier.engine.selfcheck import Finding, comfortable, self_check
 from classifier.engine.sensitivity import layer_losses
 from classifier.engine.stack import image_stack, layer_sizes
 from classifier.engine.weights_file import WeightsFile, weights_write
@@ -129,7 +129,7 @@ def int8_write(precision: str, path: Path, jury: Jury, progress: Progress) -> li
     order, sizes = by_gain(losses, tower.sizes), tower.sizes
     progress("finding the layers to keep in float16", 0, 0)
     chosen = float16_layers(
-        order, affordable(order, sizes, BUDGET), kernels, lambda *choice: tower.finding(*choice)["passed"]
+        order, affordable(order, sizes, BUDGET), kernels, lambda *choice: comfortable(tower.finding(*choice))
     )
     return [plain, tower.attempt(chosen, {name: float(losses[name].mean()) for name in order})]
 
