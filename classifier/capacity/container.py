@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-SERVER = 285_000_000  # bytes of gunicorn, Django, torch and what passes through at the busiest, without any weights
-LEAST = 40_000_000  # bytes for pictures with which a server is of use: photos of a phone, other formats of 8 megapixels
+SERVER = 297_000_000  # bytes of gunicorn, Django, torch and what passes through at the busiest, without any weights
+LEAST = 30_000_000  # bytes for pictures with which a server is of use: photos of a phone, PNGs of 6 megapixels
 MOST = 150_000_000  # bytes for pictures and texts that are always enough
 TEXT = 130_000_000  # bytes of that for a text tower of which nothing is known yet
 DYNOS = ((512, "basic or standard-1x"), (1024, "standard-2x"), (2560, "performance-m"), (14336, "performance-l"))  # MB

@@ -10,7 +10,9 @@ Shapes: N nodes of a chunk, D width, H heads, d = D / H = 64, E ends of texts, P
 attends to A + R keys: the ancestors of its first node, then the block itself.
 """
 
+import threading
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -84,6 +86,7 @@ class TextTower:
         self.positional_embedding = state["positional_embedding"].float().clone()  # (77, D)
         prefix = "transformer.resblocks."
         self.wide, self.layers = wide, 1 + max(int(name.split(".")[2]) for name in state if name.startswith(prefix))
+        self.streamed, self.turn = streamed, threading.Lock()
         self.blocks = [] if streamed else [self.block(layer) for layer in range(self.layers)]
         self.ln_final = _layer_norm(state, "ln_final")
         self.text_projection = state["text_projection"].float().clone()  # (D, P)
@@ -116,13 +119,15 @@ class TextTower:
         x = embedding + self.positional_embedding[indices.positions]  # (N, D)
         carry = []
         for layer in range(self.layers):
-            block = self.blocks[layer] if self.blocks else self.block(layer)
-            gathered, kept = block.attend(x, indices, carried[layer] if carried else None)
-            carry.append(kept)
-            if layer == self.layers - 1:  # what comes out of the last layer is read at the ends of texts only
-                x, gathered = x[indices.leaves], gathered[indices.leaves]  # (E, D)
-            if len(x):
-                x = block.finish(x, gathered)
+            with self.turn if self.streamed else nullcontext():  # one block in memory, however many texts there are
+                block = self.block(layer) if self.streamed else self.blocks[layer]
+                gathered, kept = block.attend(x, indices, carried[layer] if carried else None)
+                carry.append(kept)
+                if layer == self.layers - 1:  # what comes out of the last layer is read at the ends of texts only
+                    x, gathered = x[indices.leaves], gathered[indices.leaves]  # (E, D)
+                if len(x):
+                    x = block.finish(x, gathered)
+                del block
         return self.ln_final(x) @ self.text_projection, carry
 
 
