@@ -9,7 +9,7 @@ from classifier.engine import Manifest
 from classifier.engine.artifact import HEAD, image_file, shape_read
 from classifier.engine.checkpoint import Shape, VitShape
 
-TEXT_BESIDE = 50_000_000  # of a text tower in use: the tokenizer, and what passes through
+TEXT_BESIDE = 45_000_000  # of a text tower in use: the tokenizer, and what passes through
 ACTIVATIONS = 48  # bytes for each token and channel of a picture under way, everything counted that is there at once
 
 
