@@ -26,7 +26,7 @@ from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
-from classifier.addresses import believed_address, network_of
+from heroku_clip.addresses import believed_address, network_of
 
 from .limits import (
     HEAD_BYTES,

@@ -3,8 +3,8 @@
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 
-from classifier.addresses import network_of
 from classifier.http.ratelimits import client_address, rate_limit_take
+from heroku_clip.addresses import network_of
 
 PERIOD = 15 * 60  # seconds
 ATTEMPTS_AT_NAME = 10  # per period, from one address: whoever forgot a password has enough of them

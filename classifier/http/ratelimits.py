@@ -14,9 +14,9 @@ from django.db import connection
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from classifier.addresses import believed_address, network_of
 from classifier.errors import RateLimited
 from classifier.models import ApiKey, RateLimit
+from heroku_clip.addresses import believed_address, network_of
 
 PERIOD = 60  # seconds
 BATCHES, BATCHES_PERIOD = 10, 600  # of one caller, in so many seconds

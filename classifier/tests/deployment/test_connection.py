@@ -6,13 +6,13 @@ import time
 from http import HTTPStatus
 from unittest import IsolatedAsyncioTestCase, TestCase
 
-from classifier.addresses import believed_address, network_of
 from classifier.benchmark.attack import clients as attacks
 from classifier.benchmark.attack import surroundings
 from classifier.benchmark.attack.wire import answer_until_closed, attackers, head
 from classifier.benchmark.server import Server
 from classifier.tests.serving import ServerTestCase
 from heroku_clip import limits
+from heroku_clip.addresses import believed_address, network_of
 from heroku_clip.connection import PIECE_BYTES, Reply
 from heroku_clip.limits import Patience, Refused, Shares
 
