@@ -20,6 +20,7 @@ import torch
 from classifier.engine.checkpoint import Checkpoint
 from classifier.engine.image_conversion import drawn_pixels
 from classifier.engine.image_tower import ImageTower, image_tower_store
+from classifier.engine.linear import kernel_of
 from classifier.engine.probes import CALIBRATION
 from classifier.engine.quantise import calibrate, int8_store
 from classifier.engine.stack import image_stack
@@ -41,12 +42,17 @@ class Contestant:
     weights: int  # bytes
 
 
-def contestants(checkpoint: Checkpoint, scratch: Path, threads: int, openai: torch.nn.Module) -> Iterator[Contestant]:
-    """OpenAI's code first. ONNX Runtime and OpenVINO only where requirements-benchmark.txt is installed."""
+def contestants(
+    checkpoint: Checkpoint, scratch: Path, threads: int, openai: torch.nn.Module, float16: dict[str, list[str]]
+) -> Iterator[Contestant]:
+    """OpenAI's code first; ONNX Runtime and OpenVINO only where requirements-benchmark.txt is installed.
+
+    `float16` names the layers, by kernel, that prepare_model kept so among int8's.
+    """
     visual = openai.visual
     yield Contestant(OPENAI, torch_embed(visual), sum(4 * p.numel() for p in visual.parameters()))
     for precision in ("fp32", "fp16", "int8"):
-        yield ours(checkpoint, precision, scratch)
+        yield ours(checkpoint, precision, scratch, float16)
     if installed("onnxruntime", "onnxscript"):
         yield from onnx_runtime(visual, checkpoint.shape.resolution, scratch, threads)
     if installed("openvino", "nncf"):
@@ -74,16 +80,19 @@ def torch_embed(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[np
     return embed
 
 
-def ours(checkpoint: Checkpoint, precision: str, scratch: Path) -> Contestant:
+def ours(checkpoint: Checkpoint, precision: str, scratch: Path, float16: dict[str, list[str]]) -> Contestant:
     """Converted as prepare_model converts."""
     path, state, shape = scratch / f"{precision}.safetensors", checkpoint.image_state(), checkpoint.shape
     with torch.inference_mode():
         if precision == "int8":
             calibration = calibrate(image_stack(state, shape, drawn_pixels(CALIBRATION, shape.resolution)))
-            weights_write(path, int8_store(state, shape, calibration.scales))
+            stored = min(float16.values(), key=len, default=[])
+            weights_write(path, int8_store(state, shape, calibration.scales, stored))
+            wide = float16.get(kernel_of("int8"), stored)
         else:
             weights_write(path, image_tower_store(state, shape, precision))
-        tower = ImageTower(WeightsFile(path), shape, precision)
+            wide = []
+        tower = ImageTower(WeightsFile(path), shape, precision, wide=wide)
     return Contestant(precision, torch_embed(tower), path.stat().st_size - HEADER)
 
 

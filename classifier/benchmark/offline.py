@@ -49,13 +49,19 @@ class Comparison:
     """The contestants, and photos to embed."""
 
     def __init__(
-        self, checkpoint: Checkpoint, photos: Sequence[Image.Image], scratch: Path, threads: int, repeats: int
+        self,
+        checkpoint: Checkpoint,
+        photos: Sequence[Image.Image],
+        scratch: Path,
+        threads: int,
+        repeats: int,
+        float16: dict[str, list[str]],
     ) -> None:
         torch.set_num_threads(threads)
         self.pixels = np.stack([picture_to_pixels(photo, checkpoint.shape.resolution) for photo in photos])
         self.batches = {size: np.resize(self.pixels, (size, *self.pixels.shape[1:])) for size in BATCHES}
         self.repeats = repeats
-        found = contestants(checkpoint, scratch, threads, openais_network(checkpoint))
+        found = contestants(checkpoint, scratch, threads, openais_network(checkpoint), float16)
         self.contestants = {contestant.name: contestant for contestant in found}
 
     def rows(self) -> Iterator[Row]:

@@ -124,9 +124,9 @@ def float16_layers(manifest: Manifest, kernel: str, tried: str = "tried") -> lis
 
 
 def shape_read(manifest: Manifest) -> VitShape | ResNetShape:
-    """The model's dimensions."""
+    """The model's dimensions, from a manifest just made or read back."""
     fields = {name: value for name, value in manifest["shape"].items() if value is not None}
-    if isinstance(fields["layers"], list):
+    if isinstance(fields["layers"], list | tuple):
         return ResNetShape(**fields | {"layers": tuple(fields["layers"])})
     return VitShape(**fields)
 

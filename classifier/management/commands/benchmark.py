@@ -101,7 +101,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{'':20}{'batch 1':>16}{'batch 4':>16}{'batch 16':>16}{'weights':>10}   cosine min, mean")
         with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
             pictures = [Image.open(path).convert("RGB") for path in photos]
-            comparison = Comparison(checkpoint, pictures, Path(scratch), config.threads, repeats)
+            float16 = manifest["tried"][-1]["float16"]
+            comparison = Comparison(checkpoint, pictures, Path(scratch), config.threads, repeats, float16)
             for row in comparison.rows():
                 times = "".join(
                     f"{row.milliseconds[size]:9.1f} ({row.ratios[size]:.2f})".rjust(16) for size in row.milliseconds
