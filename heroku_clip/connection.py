@@ -140,7 +140,7 @@ class Connection:
             await self.send(reply.take(), Patience(SEND_SECONDS, pause=SEND_SECONDS))
             return False
         size = request.body.reader.length
-        if size > self.worker.max_body:
+        if size > self.worker.max_bodies.get(request.path, self.worker.max_body):
             request.force_close()
             size = 0  # left unread
         with self.worker.shares.taken(self.address(request), size) as share:

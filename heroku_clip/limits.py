@@ -54,9 +54,9 @@ class Share:
 class Shares:
     """What each address has under way, so that none takes all."""
 
-    def __init__(self, *, threads: int, max_body: int) -> None:
+    def __init__(self, *, threads: int, max_body: int, max_batch: int = 0) -> None:
         self.threads = max(1, threads // 2)
-        self.max_bytes = BODIES_AT_ONCE * max_body
+        self.max_bytes = max(BODIES_AT_ONCE * max_body, max_batch)
         self.by_address: dict[str, Share] = {}
 
     @contextmanager

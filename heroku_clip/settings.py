@@ -115,6 +115,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "classifier.http.context.site",
+                "classifier.http.context.staff",
             ],
         },
     },
@@ -155,6 +156,7 @@ MAX_BODY_BYTES = int(MAX_UPLOAD_MB * 1e6 * 4 / 3) + 1_000_000
 # Of all pictures of a batch together, unpacked; they are kept in the database until it is their turn.
 MAX_BATCH_MB = env_number("MAX_BATCH_MB", 100, minimum=0.001, maximum=2000)
 MAX_BATCH_BYTES = int(MAX_BATCH_MB * 1e6) + 2_000_000  # a thousand parts have a thousand heads
+BATCH_PATHS = ("/batches/", "/api/v1/batches")  # where many pictures are sent to at once; nowhere else may so much come
 DATA_UPLOAD_MAX_NUMBER_FILES = 1_001  # of a batch; Django's 100 is for memory, which BodyLimit and Packed see to
 # Whether a web process works on batches whenever it has nothing else to do; workers do besides.
 BATCHES_IN_WEB = env_flag("BATCHES_IN_WEB", default=True)

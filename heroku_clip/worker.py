@@ -48,9 +48,10 @@ class BufferingWorker(Worker):
             sys.exit(Arbiter.APP_LOAD_ERROR)
         from django.conf import settings
 
-        self.max_body = max(settings.MAX_BODY_BYTES, settings.MAX_BATCH_BYTES)
+        self.max_body = settings.MAX_BODY_BYTES
+        self.max_bodies = dict.fromkeys(settings.BATCH_PATHS, settings.MAX_BATCH_BYTES)  # of paths that take more
         self.proxies = settings.TRUSTED_PROXIES
-        self.shares = Shares(threads=self.cfg.threads, max_body=self.max_body)
+        self.shares = Shares(threads=self.cfg.threads, max_body=self.max_body, max_batch=settings.MAX_BATCH_BYTES)
         self.pool = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="request")
         self.connections: dict[Connection, asyncio.Task] = {}  # the oldest first
 

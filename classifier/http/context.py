@@ -1,4 +1,4 @@
-"""What every page's template may name. Asks neither the database nor the session: error pages use it, too."""
+"""What every page's template may name. `site` asks neither the database nor the session: error pages use it, too."""
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -26,5 +26,9 @@ def site(request: HttpRequest | None = None) -> dict:
         "retention_days": settings.UPLOAD_RETENTION_DAYS,
         "model_away": ModelUnavailable.visitors if engines.model_away() else "",
         "standin": STANDIN if settings.CLIP_MODEL == "standin" else "",
-        "staff": lambda: _staff(request),
     }
+
+
+def staff(request: HttpRequest) -> dict:
+    """Of pages alone: what is said of an error must not ask who reads it, from a database that may be away."""
+    return {"staff": lambda: _staff(request)}

@@ -25,7 +25,6 @@ logger = logging.getLogger("classifier.requests")
 
 JSON = "application/json"
 RETRY_SECONDS = 5  # after the database was away
-BATCH_PATHS = ("/batches/", "/api/v1/batches")  # where many pictures are sent to at once
 PICTURE_PATHS = ("/", "/api/v1/uploads", "/api/v1/zero-shot-image-classification")  # where pictures are sent to
 
 
@@ -136,7 +135,7 @@ class BodyLimit:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.method == "POST" and request.path in BATCH_PATHS:
+        if request.method == "POST" and request.path in settings.BATCH_PATHS:
             request.upload_handlers = [PackedUploads(request)]
         if error := too_large(request):
             response = _refuse(request, error.status, error.code, str(error))
@@ -162,7 +161,7 @@ def too_large(request: HttpRequest) -> ClassifierError | None:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         return None
-    if request.path in BATCH_PATHS:
+    if request.path in settings.BATCH_PATHS:
         most = settings.MAX_BATCH_BYTES
         sentence = f"That is {length / 1e6:,.0f} MB; send {settings.MAX_BATCH_MB:,.6g} MB of pictures at once at most."
         return BatchTooLarge(sentence) if length > most else None
