@@ -25,6 +25,7 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         ordering = ["-created", "-id"]
+        indexes = [models.Index(fields=["name", "id"], name="api_key_name")]  # offered by name, some of them
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
