@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from classifier.engine.adapter import interval
 from classifier.models import Feedback
+from classifier.services.intervals import wilson
 
 ROWS = 10_000  # newest answers that are looked at
 TOP = 15  # labels, and pairs
@@ -26,11 +26,11 @@ class Accuracy:
 
     @property
     def low(self) -> float:
-        return 100 * interval(self.right, self.count)[0]
+        return 100 * wilson(self.right, self.count)[0]
 
     @property
     def high(self) -> float:
-        return 100 * interval(self.right, self.count)[1]
+        return 100 * wilson(self.right, self.count)[1]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ better than by the text alone, the examples are not used.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 
 ALPHAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # beside cosines, from which labels differ by hundredths
 BETAS = (3.0, 6.0, 12.0, 25.0, 50.0)
-Z = 1.959964  # of a two-sided interval of 95 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +86,3 @@ def _values(
         examples = examples.copy()
         examples[np.arange(len(sums)), left_out] -= 1
     return (sums / np.maximum(examples, 1)).astype(np.float32)
-
-
-def interval(right: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share. https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval"""
-    if total == 0:
-        return 0.0, 1.0
-    share = right / total
-    middle = (share + Z * Z / (2 * total)) / (1 + Z * Z / total)
-    half = Z / (1 + Z * Z / total) * math.sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)

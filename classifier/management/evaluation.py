@@ -12,8 +12,9 @@ from django.template.loader import render_to_string
 
 from classifier.engine import ModelInfo
 from classifier.http.exports import cell_safe
-from classifier.services.evaluation import TOP, Graded, Grades, agreement, wilson
+from classifier.services.evaluation import TOP, Graded, Grades, agreement
 from classifier.services.finding import name_escaped
+from classifier.services.intervals import wilson
 
 CONFUSIONS, WORST, WRONG = 30, 20, 60  # on the page
 THUMBNAIL = 112  # pixels

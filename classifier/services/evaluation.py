@@ -19,7 +19,6 @@ from classifier.services.finding import Finder
 if TYPE_CHECKING:
     from classifier.engine import Answer, Head
 
-Z = 1.959964  # of the normal distribution, for 95 %
 TOP = 5
 
 
@@ -112,14 +111,6 @@ class Grades:
     def wrong(self, most: int) -> list[Graded]:
         """The pictures that went wrong, the surest first."""
         return sorted((g for g in self.graded if g.taken[0] != g.truth), key=lambda each: -each.score)[:most]
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson's, https://doi.org/10.1080/01621459.1927.10502953)."""
-    share, z2 = right / count, Z * Z
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count)) / (1 + z2 / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def agreement(one: Grades, other: Grades) -> float:

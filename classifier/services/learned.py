@@ -9,6 +9,7 @@ from django.db.models import Count, F
 from classifier.errors import ModelUnavailable
 from classifier.models import LabelAdapter, LabelExample, LabelSet
 from classifier.services import engines
+from classifier.services.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,12 @@ def learned_by_set() -> dict[int, Learned]:
 
 
 def _learned(row: LabelAdapter) -> Learned:
-    from classifier.engine.adapter import interval
-
     return Learned(
         examples=row.examples,
         before=row.before / row.examples,
         after=row.after / row.examples,
-        before_interval=interval(row.before, row.examples),
-        after_interval=interval(row.after, row.examples),
+        before_interval=wilson(row.before, row.examples),
+        after_interval=wilson(row.after, row.examples),
         used=row.helps,
     )
 

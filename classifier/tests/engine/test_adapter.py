@@ -3,7 +3,7 @@
 import numpy as np
 from django.test import SimpleTestCase
 
-from classifier.engine.adapter import Adapter, interval, learn
+from classifier.engine.adapter import Adapter, learn
 
 
 def rows(*angles):
@@ -43,9 +43,3 @@ class AdapterTests(SimpleTestCase):
     def test_what_is_right_already_is_left_alone(self):
         learned = learn(rows(0, 2, 4, 6, 90, 92, 94, 96), np.array([0] * 4 + [1] * 4), rows(3, 93))
         self.assertEqual((learned.before, learned.after, learned.alpha, learned.helps), (8, 8, 0, False))
-
-    def test_the_interval_is_wilsons(self):
-        for share in interval(55, 100):  # the shares of which 55 of 100 is just 1.96 standard errors away
-            self.assertAlmostEqual(abs(0.55 - share) / np.sqrt(share * (1 - share) / 100), 1.959964, places=5)
-        self.assertEqual(interval(0, 0), (0, 1))
-        self.assertAlmostEqual(interval(10, 10)[1], 1)

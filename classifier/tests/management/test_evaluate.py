@@ -13,7 +13,7 @@ from django.test import SimpleTestCase, TestCase
 
 from classifier.engine import Head
 from classifier.engine.imagenet import imagenet_doubles, imagenet_labels, imagenet_together
-from classifier.services.evaluation import wilson
+from classifier.services.intervals import wilson
 from classifier.services.label_sets import label_set_create
 from classifier.tests import tiny_clip
 from classifier.tests.colour_engine import place, serve
