@@ -8,7 +8,7 @@ from PIL import ImageColor
 
 from classifier.engine import Answer, Engine, Head, ModelInfo
 from classifier.engine.occlusion import Occlusion, windows
-from classifier.services import heads, texts
+from classifier.services import engines, heads, texts
 
 COLOURS = {name: np.array(ImageColor.getrgb(name)) for name in ("red", "green", "blue", "yellow", "black", "white")}
 MODEL = ModelInfo("colours", "fp32", "c0105" + "0" * 59, dim=4, input_resolution=8, standin=False, manifest={})
@@ -79,8 +79,8 @@ class ColourEngine(Engine):
 
 
 def serve(loaded: Engine):
-    """Make the services answer with this engine."""
-    return mock.patch("classifier.services.engines.engine_get", return_value=loaded)
+    """Make the services answer with this engine, which is there, whatever was tried before."""
+    return mock.patch.multiple(engines, engine_get=mock.Mock(return_value=loaded), _away=set())
 
 
 class ColourEngineMixin:
