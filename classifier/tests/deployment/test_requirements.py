@@ -114,3 +114,10 @@ class TorchTests(SimpleTestCase):
         cpu = self.wheels(f"torchvision-{specifier.removeprefix('==')}+cpu-")
         self.assertTrue(cpu)
         self.assertLess(cpu, hashes)
+
+    def test_torchvision_has_a_cpu_build_wherever_torch_has(self):
+        def builds(name):
+            return {file.split("+cpu-")[1] for file in self.table if file.startswith(f"{name}-") and "+cpu-" in file}
+
+        self.assertEqual(len(builds("torch")), 6)
+        self.assertEqual(builds("torchvision"), builds("torch"))
