@@ -100,21 +100,25 @@ class BatchTests(BrowserTestCase):
         self.page.get_by_role("button", name="Picture", exact=True).click()
         order = self.names()
         self.page.get_by_role("link", name=f"See result for {order[0]}").click()
-        self.expect_file(order[0])
-        expect(self.page.locator("#neighbours .place")).to_have_text("1 of 3")
+        self.expect_place(1, order)
         self.page.keyboard.press("ArrowRight")
-        self.expect_file(order[1])
+        self.expect_place(2, order)
         self.page.keyboard.press("ArrowRight")
-        self.expect_file(order[2])
+        self.expect_place(3, order)
         expect(self.page.get_by_role("link", name="Next", exact=True)).to_have_count(0)
         self.page.keyboard.press("ArrowLeft")
-        self.expect_file(order[1])
+        self.expect_place(2, order)
         self.page.locator("#neighbours .place").click()
         expect(self.page.locator("#queue tr")).to_have_count(3)
         self.assertEqual(self.names(), order)
         expect(self.page.locator("#queue .bars").first).to_be_visible()
         picture = self.page.locator("#queue img").first
         self.assertTrue(picture.evaluate("img => img.decode().then(() => img.naturalWidth > 0)"))
+
+    def expect_place(self, place: int, order: list[str]) -> None:
+        """The page shows this file, and its script listens."""
+        self.expect_file(order[place - 1])
+        expect(self.page.locator("#neighbours .place")).to_have_text(f"{place} of {len(order)}")
 
     def expect_file(self, name: str) -> None:
         expect(self.page.locator(".facts-list")).to_contain_text(name)
