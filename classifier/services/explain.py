@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from classifier.capacity import admission
-from classifier.errors import NothingToExplain
+from classifier.errors import NothingToExplain, StorageFull
 from classifier.models import Classification, Occlusion, Prediction, Upload
 from classifier.services import engines
 from classifier.services.heads import choice_of_run, head_obtain
 from classifier.services.rows import upload_jpeg
+from classifier.services.storage import OCCLUSION_BYTES, meter, storage_check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,11 @@ def _load(upload: Upload, weights_sha256: str) -> Responses | None:
 
 
 def _save(upload: Upload, weights_sha256: str, responses: Responses) -> None:
-    """Somebody else may have asked meanwhile, or deleted the upload: then there is nothing to keep."""
+    """Nothing to keep where somebody else has asked meanwhile or deleted the upload, and where there is no room."""
+    try:
+        storage_check()
+    except StorageFull:
+        return
     row = Occlusion(
         upload=upload,
         weights_sha256=weights_sha256,
@@ -95,3 +100,4 @@ def _save(upload: Upload, weights_sha256: str, responses: Responses) -> None:
     with transaction.atomic():
         if Upload.objects.select_for_update(of=("self",)).filter(pk=upload.pk).values_list("pk").first():
             Occlusion.objects.bulk_create([row], ignore_conflicts=True)
+    meter.add(len(row.responses) + OCCLUSION_BYTES)

@@ -15,7 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from classifier.engine.imagenet import imagenet, imagenet_index
-from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
+from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, StorageFull, TextUnsupported
 from classifier.http.compress import compressed
 from classifier.http.owners import may_change, owner_keep, owner_key, owner_new, upload_to_change
 from classifier.http.problems import problem_response, told
@@ -176,7 +176,7 @@ def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     if run_state(upload.latest) in ("failed", "interrupted"):
         try:
             uploads.upload_classify(upload=upload)
-        except ModelError as error:
+        except (ModelError, StorageFull) as error:
             messages.error(request, told(error))
     return redirect(upload)
 

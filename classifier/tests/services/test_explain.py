@@ -3,12 +3,12 @@
 from unittest import mock
 
 import numpy as np
-from django.test import TestCase
+from django.test import TestCase, override_settings
 from PIL import Image, ImageDraw
 
 from classifier.errors import NothingToExplain
 from classifier.models import Occlusion, Upload
-from classifier.services import explain, uploads
+from classifier.services import explain, storage, uploads
 from classifier.services.explain import upload_explain
 from classifier.services.heads import choice_of_labels
 from classifier.tests import colour_engine
@@ -53,6 +53,13 @@ class ExplainTests(TestCase):
         fresh = self.engine.explain(self.engine.occlude(red_on_blue()), 0, self.head("red", "blue"))
         expected = fresh if again.prediction.label == "red" else -fresh
         np.testing.assert_allclose(again.heat, expected, atol=0.6)  # float16, and a JPEG in between
+
+    def test_without_room_it_is_told_and_not_kept(self):
+        storage.meter.forget()
+        self.addCleanup(storage.meter.forget)
+        with override_settings(MAX_STORED_MB=1e-6):
+            self.assertEqual(upload_explain(upload=self.upload, rank=1).heat.shape, (7, 7))
+        self.assertEqual(Occlusion.objects.count(), 0)
 
     def head(self, *labels):
         return self.engine.build_head("custom", labels, ["{}"])
