@@ -1,5 +1,7 @@
 """Settings of Heroku CLIP. Everything that differs between deployments comes from the environment (or `.env`)."""
 
+import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -37,6 +39,8 @@ def env_number(name: str, default: float, minimum: float, maximum: float = float
         number = float(value) if value else default
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number.") from error
+    if not math.isfinite(number):
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number.")
     if not minimum <= number <= maximum:
         raise ImproperlyConfigured(f"{name} is {number:g}; it must be between {minimum:g} and {maximum:g}.")
     return number
@@ -125,7 +129,13 @@ TEMPLATES = [
 
 SQLITE = f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
 # SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL.
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "").strip() or SQLITE)}
+try:
+    DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "").strip() or SQLITE)}
+except ValueError as error:  # does not repeat it: there is a password inside
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read; it must be like postgres://user:password@host:5432/name, "
+        "with special characters of the password as %40 and so on."
+    ) from error
 # Heroku's smallest plan allows 20 connections, a dyno runs more threads than that, and most of them wait for pixels and
 # not for the database: so the threads share a few connections. Two dynos with 8 leave 4 for the release and for staff.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
@@ -272,6 +282,8 @@ CONTENT_SECURITY_POLICY = {
 # --- Logs --------------------------------------------------------------------------------------------------------
 
 LOG_LEVEL = os.environ.get("LOG_LEVEL", "").strip().upper() or "INFO"
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
