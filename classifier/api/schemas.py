@@ -101,6 +101,9 @@ class ParametersSchema(BaseModel):  # not a Schema, which would take any object 
     function_to_apply: Literal["softmax"] | None = Field(None, description="Scores are always a softmax")
 
 
+PIXEL = "R0lGODdhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="  # the smallest GIF
+
+
 class ZeroShotSchema(BaseModel):
     """Hugging Face's request.
 
@@ -108,7 +111,10 @@ class ZeroShotSchema(BaseModel):
     beside or into `inputs`: all of that is understood. Any other member is refused by name.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"inputs": PIXEL, "parameters": {"candidate_labels": ["a cat", "a dog"]}}},
+    )
 
     inputs: str = Field(
         description="The picture in base64, or as a data: URL in base64", json_schema_extra={"format": "byte"}
