@@ -3,7 +3,7 @@
     script/attack [--foundation NAME] [--only TEXT]
 
 Ends with status 1 where something did not hold. Takes DATABASE_URL where it is set, and fills that database with
-made-up uploads; else a PostgreSQL of its own. CLIP_MODEL is the stand-in unless it is set.
+made-up uploads; else a PostgreSQL of its own. script/attack sets CLIP_MODEL to the tests' tiny CLIP where it is unset.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def attacked(attack: clients.Attack, foundation: type[Server], url: str) -> clie
     """One attack on a fresh server."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections by itself, and never answers
         own = environment(url) | attack.environment
+        if attack.database:
+            own["DATABASE_URL"] = f"{url}{'&' if '?' in url else '?'}{attack.database}"
         if attack.run is surroundings.silent_database:
             own["DATABASE_URL"] = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
         with foundation(own) as started:
@@ -74,9 +76,10 @@ def attacked(attack: clients.Attack, foundation: type[Server], url: str) -> clie
 
 
 def warm(started: Server) -> None:
-    """Wait until pictures are classified."""
+    """Wait until pictures are classified; none is stored for it."""
+    path, picture = "/api/v1/zero-shot-image-classification", photos()["coffee.png"]
     for _ in range(100):
-        if started.client().upload(photos()["coffee.png"]).status in (302, 429):
+        if started.client().request("POST", path, picture, {"Content-Type": "image/png"}).status in (200, 429):
             return
         time.sleep(0.2)
     raise RuntimeError(f"No picture is classified:\n{started.log[-2000:]}")
