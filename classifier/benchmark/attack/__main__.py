@@ -1,6 +1,7 @@
 """Attack a server that is started for it, and print what held.
 
     script/attack [--foundation NAME] [--only TEXT]
+    script/attack --beside NAME
 
 Ends with status 1 where something did not hold. Takes DATABASE_URL where it is set, and fills that database with
 made-up uploads; else a PostgreSQL of its own. script/attack sets CLIP_MODEL to the tests' tiny CLIP where it is unset.
@@ -17,6 +18,7 @@ import time
 
 from classifier.benchmark.attack import application, clients, surroundings
 from classifier.benchmark.attack.foundations import FOUNDATIONS
+from classifier.benchmark.attack.rates import compared
 from classifier.benchmark.load import database, photos
 from classifier.benchmark.server import Server
 
@@ -27,10 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="script/attack", description=__doc__.splitlines()[0])
     parser.add_argument("--foundation", choices=FOUNDATIONS, default="procfile", help="the server underneath")
     parser.add_argument("--only", default="", help="attacks with this in their name")
+    parser.add_argument("--beside", choices=FOUNDATIONS, help="no attack: uploads on ours and on that server, in turns")
     options = parser.parse_args()
     lost = 0
     with database() as url:
         prepare(url)
+        if options.beside:
+            with Server(environment(url)) as ours, FOUNDATIONS[options.beside](environment(url)) as other:
+                for server in (ours, other):
+                    server.wait("/healthz")
+                    warm(server)
+                print(compared(ours, other))
+            return 0
         own = options.foundation == "procfile"
         for attack in (*SERVER_ATTACKS, *application.ATTACKS) if own else SERVER_ATTACKS:
             if options.only in attack.name:
