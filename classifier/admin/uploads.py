@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from classifier.admin.actions import TickedRows, classify_again, delete_selected, export_csv
 from classifier.admin.bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
-from classifier.admin.filters import FeedbackFilter, FitsFilter, KeyFilter
+from classifier.admin.filters import FeedbackFilter, FitsFilter, KeyFilter, ScoreFilter
 from classifier.admin.similar import similar
 from classifier.admin.summary import summary_make
 from classifier.admin.visitors import visitor_delete
@@ -100,6 +100,7 @@ class UploadAdmin(TickedRows, admin.ModelAdmin):
         ("label_set", IndexedValuesFilter),
         FeedbackFilter,
         FitsFilter,
+        ScoreFilter,
         KeyFilter,
     ]
     list_per_page = 50
