@@ -58,7 +58,7 @@ def _ask(method: str, root: str, path: str, details: dict, example: dict) -> Ask
 
 def _token(method: str, path: str, details: dict) -> str:
     """What must come along: nothing to read what one knows the id of, an upload's secret to change it, else a key."""
-    by_id = any(each["in"] == "path" for each in details["parameters"])
-    if method == "GET" and (by_id or path.endswith("/label-sets")) and not path.endswith("/similar"):
+    open_to_all = path.endswith("/label-sets") or any(each["in"] == "path" for each in details["parameters"])
+    if method == "GET" and open_to_all and not path.endswith(("/similar", "/classifications")):
         return ""
-    return "SECRET" if "{upload_id}" in path and method != "GET" else "KEY"
+    return "SECRET" if "{upload_id}" in path and not path.endswith("/similar") else "KEY"

@@ -189,6 +189,11 @@ class Classification(models.Model):
         "LabelSet", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="classifications"
     )
     templates = models.TextField(blank=True, help_text="The prompt templates, one per line, or the name of a known set")
+    square = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="x, y and side of the part that was ranked, in the picture's own pixels; empty: as the model crops",
+    )
     seconds_decode = models.FloatField(null=True, blank=True, help_text="Reading and resizing the file")
     seconds_predict = models.FloatField(null=True, blank=True, help_text="Image tower and ranking")
 

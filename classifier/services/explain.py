@@ -16,16 +16,17 @@ from classifier.errors import NothingToExplain, StorageFull
 from classifier.models import Classification, Occlusion, Prediction, Upload
 from classifier.services import engines
 from classifier.services.heads import choice_of_run, head_obtain
+from classifier.services.live import picture_of, square_of_run
 from classifier.services.rows import upload_jpeg
 from classifier.services.storage import OCCLUSION_BYTES, meter, storage_check
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from classifier import engine
     from classifier.engine.occlusion import Occlusion as Responses
+    from classifier.pictures.crop import Crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Explanation:
 def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
     """Which parts of a stored picture speak for one label of its newest ranking.
 
-    The picture that was kept is looked at, whose longer side is at most 512 pixels, in the square that the model sees.
+    The picture that was kept is looked at, whose longer side is at most 512 pixels, in the square that was ranked.
     Raises `NothingToExplain`, `Busy`, `ModelUnavailable`, `Gone`, and what `head_obtain` raises.
     """
     run = upload.latest
@@ -55,21 +56,20 @@ def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
         )
     with admission.slot() as compute:
         head = head_obtain(loaded, choice_of_run(run), compute)[0] or loaded.imagenet
-        responses = _load(upload, run.weights_sha256)
+        square = square_of_run(upload, run)
+        responses = None if square else _load(upload, run.weights_sha256)
         if responses is None:
-            responses = compute(_occlude, loaded, upload_jpeg(upload.pk))
-            _save(upload, run.weights_sha256, responses)
+            responses = compute(_occlude, loaded, upload, upload_jpeg(upload.pk), square)
+            if not square:  # squares are many, and one is looked at for a moment
+                _save(upload, run.weights_sha256, responses)
     if prediction.label not in head.labels:
         raise NothingToExplain("The labels have changed since. Rank the picture against them again first.")
     heat = loaded.explain(responses, head.labels.index(prediction.label), head)
     return Explanation(prediction, heat)
 
 
-def _occlude(loaded: engine.Engine, image: bytes) -> Responses:
-    from classifier.pictures import reading
-
-    picture: Image = reading.picture_from_jpeg(image)
-    return loaded.occlude(picture)
+def _occlude(loaded: engine.Engine, upload: Upload, jpeg: bytes, square: Crop | None) -> Responses:
+    return loaded.occlude(picture_of(upload, jpeg, square))
 
 
 def _load(upload: Upload, weights_sha256: str) -> Responses | None:
