@@ -213,3 +213,9 @@ class OutputMismatch(ClassifierError):
 
     status = 409
     code = "output-mismatch"
+
+
+class ClusterError(ClassifierError):
+    """The machines that a job was to run on are not there, or the job failed as a whole."""
+
+    code = "cluster"

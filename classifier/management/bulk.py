@@ -19,6 +19,7 @@ from classifier.management.terminal import step_bars, stream_of
 from classifier.services import bulk, heads
 from classifier.services.evaluation import Labelled
 from classifier.services.finding import Finder, name_escaped, paths_expanded, paths_listed
+from classifier.services.groups import Listing
 from classifier.services.label_sets import choice_make
 from classifier.services.labels import DEFAULT_TEMPLATE, set_labels_from_text, templates_check, text_from_bytes
 from classifier.services.shards import ROWS
@@ -55,7 +56,9 @@ def labels_add(parser: CommandParser) -> None:
 
 
 def shard_add(parser: CommandParser) -> None:
-    parser.add_argument("--shard", type=positive, default=ROWS, help=f"embeddings in a file ({ROWS:,})")
+    parser.add_argument(
+        "--shard", type=positive, default=ROWS, help=f"pictures in a file of embeddings, or of --ray ({ROWS:,})"
+    )
 
 
 def positive(text: str) -> int:
@@ -67,6 +70,11 @@ def positive(text: str) -> int:
 
 def finder_make(options: dict[str, Any]) -> Finder:
     """What to look at. Raises CommandError."""
+    return Finder(paths_of_options(options))
+
+
+def paths_of_options(options: dict[str, Any]) -> list[str]:
+    """Files and folders, as they were named. Raises CommandError."""
     try:
         listed = paths_listed(options["files_from"]) if options["files_from"] else []
     except OSError as error:
@@ -74,7 +82,7 @@ def finder_make(options: dict[str, Any]) -> Finder:
     paths = [*paths_expanded(options["path"]), *listed]
     if not paths:
         raise nothing_done("Name files or folders, or a list of them by --files-from.")
-    return Finder(paths)
+    return paths
 
 
 def choice_of_options(options: dict[str, Any]) -> heads.Choice:
@@ -110,7 +118,7 @@ def digest_of(*parts: Any) -> str:
 class Watch:
     """Follows a run over files: the bar, what went wrong, and the line at the end. All to stderr."""
 
-    def __init__(self, finder: Finder | Labelled, verb: str, stderr: Any) -> None:
+    def __init__(self, finder: Finder | Labelled | Listing, verb: str, stderr: Any) -> None:
         self.finder, self.verb, self.stderr = finder, verb, stderr
         self.tally, self.before = bulk.Tally(), 0  # files that an earlier run has done
         self.started, self.processor = time.monotonic(), time.process_time()
@@ -119,7 +127,7 @@ class Watch:
             threading.Thread(target=self.count, daemon=True).start()
 
     def count(self) -> None:
-        self.bar.total = self.finder.count()
+        self.bar.total = self.finder.count() or None
 
     def over(self, results: Iterable[bulk.Result[Any]]) -> Iterator[bulk.Result[Any]]:
         """The results that are no longer to be passed over; failures are told."""

@@ -5,7 +5,6 @@ from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
 from classifier.models.embeddings import Atlas, Embedding, Occlusion
 from classifier.models.label_sets import LabelAdapter, LabelExample, LabelHead, LabelSet
 from classifier.models.uploads import (
-    SCORES,
     Classification,
     Feedback,
     Prediction,
@@ -14,11 +13,9 @@ from classifier.models.uploads import (
     UploadManager,
     UploadQuerySet,
     Verdict,
-    score_between,
 )
 
 __all__ = [
-    "SCORES",
     "ApiKey",
     "Atlas",
     "Batch",
@@ -39,5 +36,4 @@ __all__ = [
     "UploadManager",
     "UploadQuerySet",
     "Verdict",
-    "score_between",
 ]

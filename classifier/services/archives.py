@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from classifier.errors import ArchiveError, ImageTooLarge, MissingImage
+from classifier.services.remote import path_hidden
 
 DIRECTORY_BYTES = 1_000_000  # of the list of entries; a thousand long names are half of that
 DIRECTORY = 5  # where zipfile's end record has the size of the list
@@ -42,7 +43,7 @@ def archive_entries(file: BinaryIO, *, most: int) -> tuple[zipfile.ZipFile, list
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError) as error:
         raise ArchiveError("This is not a ZIP archive, or it is damaged.") from error
-    entries = [entry for entry in archive.infolist() if not (entry.is_dir() or _hidden(entry.filename))]
+    entries = [entry for entry in archive.infolist() if not (entry.is_dir() or path_hidden(entry.filename))]
     if len(entries) > most:
         raise ArchiveError(f"This archive has {len(entries):,} files; send {most:,} pictures at most.")
     if not entries:
@@ -76,10 +77,3 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, max_bytes
 
 def _basename(path: str) -> str:
     return path.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def _hidden(path: str) -> bool:
-    parts = path.replace("\\", "/").split("/")
-    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts) or (
-        parts[-1].lower() in ("thumbs.db", "desktop.ini")
-    )

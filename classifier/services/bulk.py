@@ -97,6 +97,14 @@ class Tally:
         self.read += result.read
         self.compute += result.compute
 
+    def merge(self, other: Tally) -> None:
+        """Add what another process has counted."""
+        self.done += other.done
+        self.failed += other.failed
+        self.passed_over += other.passed_over
+        self.read += other.read
+        self.compute += other.compute
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -11,9 +11,12 @@ from django.core.management.base import CommandParser
 
 from classifier.engine import Engine, Head
 from classifier.management import bulk as shared
+from classifier.management import cluster
 from classifier.management.results import FORMATS, Format, Run, format_of, output_continue
 from classifier.management.terminal import closed_pipe_quiet, stream_of
 from classifier.services import bulk, engines, heads, storing
+from classifier.services.finding import Finder
+from classifier.services.outputs import Classifications
 
 
 class Command(shared.BulkCommand):
@@ -28,11 +31,13 @@ class Command(shared.BulkCommand):
         parser.add_argument("--top", type=shared.positive, default=5, help="labels per picture (5)")
         parser.add_argument("--format", choices=FORMATS, help="table; with --output as its ending says, or jsonl")
         parser.add_argument("--json", action="store_const", const="jsonl", dest="format", help="--format jsonl")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="write here; go on with what is there")
+        parser.add_argument("--output", metavar="FILE", help="write here; go on with what is there")
         parser.add_argument("--store", metavar="OWNER", help="keep them in the history, of an API key or any name")
+        shared.shard_add(parser)
+        cluster.ray_add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        finder = shared.finder_make(options)
+        paths = shared.paths_of_options(options)
         with shared.beginning(self.stderr) as steps:
             loaded, choice = engines.engine_get(), shared.choice_of_options(options)
             head = heads.head_at_once(loaded, choice, steps)
@@ -40,17 +45,31 @@ class Command(shared.BulkCommand):
             self.stderr.write(f"Classified by the {loaded.info.model}.")
         ranked = head or loaded.imagenet
         top = min(options["top"], len(ranked.labels) - len(ranked.doubles))
-        form = FORMATS[options["format"] or (format_of(options["output"]) if options["output"] else "table")](
-            run_of(loaded, choice, head, top)
-        )
+        run = run_of(loaded, choice, head, top)
+        if options["ray"]:
+            output = self.output_of_job(run, head, **options)
+            cluster.job_follow(paths, options, output, loaded.info, "classified", self.stderr)
+        else:
+            self.classify(Finder(paths), loaded, choice, head, run, **options)
+
+    def output_of_job(self, run: Run, head: Head | None, **options: Any) -> Classifications:
+        if not options["output"] or options["format"] or options["store"]:
+            raise shared.nothing_done("--ray writes Parquet into the folder --output, and nothing else anywhere.")
+        return Classifications(options["output"], run.facts, head, run.top)
+
+    def classify(
+        self, finder: Finder, loaded: Engine, choice: heads.Choice, head: Head | None, run: Run, **options: Any
+    ) -> None:
+        path = Path(options["output"]) if options["output"] else None
+        form = FORMATS[options["format"] or (format_of(path) if path else "table")](run)
         store = storing.Store(loaded, choice, options["store"]) if options["store"] else None
         watch = shared.Watch(finder, "classified", self.stderr)
-        with self.output(options["output"], form) as (write, done):
+        with self.output(path, form) as (write, done):
             results = bulk.pictures_classify(
                 watch.left(lambda name: form.key(name) in done),
                 loaded=loaded,
                 head=head,
-                top=top,
+                top=run.top,
                 keep=store.keep if store else None,
             )
             with contextlib.closing(results):

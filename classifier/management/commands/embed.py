@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from classifier.engine import Engine
 from classifier.management import bulk as shared
+from classifier.management import cluster
 from classifier.services import bulk, engines, shards, texts
-from classifier.services.finding import name_escaped
+from classifier.services.finding import Finder, name_escaped
+from classifier.services.outputs import Embeddings
 
 
 class Command(shared.BulkCommand):
@@ -21,16 +23,22 @@ class Command(shared.BulkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         shared.paths_add(parser)
-        parser.add_argument("--output", type=Path, metavar="DIR", required=True, help="go on with what is there")
-        parser.add_argument(
-            "--shard", type=shared.positive, default=shards.ROWS, help=f"rows of a file ({shards.ROWS:,})"
-        )
+        parser.add_argument("--output", metavar="DIR", required=True, help="go on with what is there")
+        shared.shard_add(parser)
+        cluster.ray_add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        finder = shared.finder_make(options)
+        paths = shared.paths_of_options(options)
         with shared.beginning(self.stderr):
             loaded = engines.engine_get()
             texts.text_require(loaded)  # the stand-in embeds nothing
+        if options["ray"]:
+            cluster.job_follow(paths, options, Embeddings(options["output"]), loaded.info, "embedded", self.stderr)
+        else:
+            self.embed(Finder(paths), loaded, **options)
+
+    def embed(self, finder: Finder, loaded: Engine, **options: Any) -> None:
+        with shared.beginning(self.stderr):
             output = shards.Shards(options["output"], loaded.info, rows=options["shard"])
         watch = shared.Watch(finder, "embedded", self.stderr)
         results = bulk.pictures_embed(watch.left(lambda name: name_escaped(name) in output.done), loaded=loaded)

@@ -22,9 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--output", type=Path, metavar="DIR", required=True)
         parser.add_argument("--owner", help="only what this API key's program, or this owner, sent")
-        parser.add_argument(
-            "--shard", type=shared.positive, default=shards.ROWS, help=f"rows of a file ({shards.ROWS:,})"
-        )
+        shared.shard_add(parser)
         shared.labels_add(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
