@@ -18,14 +18,22 @@ def env(name: str, default: str) -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def env_count(name: str, default: int) -> int:
+    """A whole number from 1 on; anything else ends the start with a sentence."""
+    value = env(name, str(default))
+    if not value.isdecimal() or int(value) < 1:
+        sys.exit(f"{name} is {value!r}; it must be a whole number, 1 or more.")
+    return int(value)
+
+
 bind = f"0.0.0.0:{env('PORT', '8000')}"
 # One process holds one model; threads share it. Heroku sets WEB_CONCURRENCY to 2 on 512 MB, which is a guess made for
 # applications without a model, so it counts only where a person set it. No preload: a fork after torch's threads
 # have started hangs.
-workers = 1 if env("WEB_CONCURRENCY_SET_BY", "") else int(env("WEB_CONCURRENCY", "1"))
+workers = 1 if env("WEB_CONCURRENCY_SET_BY", "") else env_count("WEB_CONCURRENCY", 1)
 worker_class = BufferingWorker
 # More than CLIP_SLOTS and CLIP_QUEUE together, so that pages are served while pictures wait.
-threads = int(env("WEB_THREADS", "24"))
+threads = env_count("WEB_THREADS", 24)
 worker_connections = 512  # clients that are sending, waiting, reading or keeping a connection open
 timeout = 60  # seconds without a sign of life before a worker is replaced
 graceful_timeout = 25  # seconds; Heroku kills 30 s after SIGTERM
@@ -40,7 +48,7 @@ secure_scheme_headers = {}  # who is believed about X-Forwarded-Proto is Django'
 os.environ["DATABASE_SECONDS"] = env("DATABASE_SECONDS", "10")
 
 # torch's threads, where it has several, would spin while they wait for each other, on the cores that decode pictures.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["OMP_WAIT_POLICY"] = env("OMP_WAIT_POLICY", "PASSIVE")
 
 # --- Memory ------------------------------------------------------------------------------------------------------
 

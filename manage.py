@@ -6,7 +6,9 @@ import sys
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heroku_clip.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = (
+        os.environ.get("DJANGO_SETTINGS_MODULE", "").strip() or "heroku_clip.settings"
+    )
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:

@@ -17,6 +17,7 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/delete", views.upload_delete, name="upload_delete"),
     path("uploads/<uuid:upload_id>/relabel", search.upload_relabel, name="upload_relabel"),
     path("uploads/<uuid:upload_id>/live", live.upload_live, name="upload_live"),
+    path("uploads/<uuid:upload_id>/square", live.upload_square, name="upload_square"),
     path("history/", history.history, name="history"),
     path("batches/", batches.batch_new, name="batch_new"),
     path("batches/<uuid:batch_id>/", batches.batch_detail, name="batch"),

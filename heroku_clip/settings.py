@@ -1,5 +1,6 @@
 """Settings of Heroku CLIP. Everything that differs between deployments comes from the environment (or `.env`)."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -10,43 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values
 
 from classifier.logs import explained
+from heroku_clip.environment import env_flag, env_list, env_number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Written by script/server. Real environment variables win; an empty one counts as unset, here and everywhere.
 for name, value in dotenv_values(BASE_DIR / ".env").items():
     if value and not os.environ.get(name, "").strip():
         os.environ[name] = value
-
-
-def env_flag(name: str, default: bool) -> bool:
-    """Read a boolean; anything but 1/0, true/false, yes/no, on/off fails."""
-    value = os.environ.get(name, "").strip().lower()
-    if value in {"1", "true", "yes", "on"}:
-        return True
-    if value in {"0", "false", "no", "off"}:
-        return False
-    if value == "":
-        return default
-    raise ImproperlyConfigured(f"{name} is {value!r}; it must be 1 or 0.")
-
-
-def env_number(name: str, default: float, minimum: float, maximum: float = float("inf")) -> float:
-    """Read a number within bounds; anything else fails."""
-    value = os.environ.get(name, "").strip()
-    try:
-        number = float(value) if value else default
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a number.") from error
-    if not minimum <= number <= maximum:
-        raise ImproperlyConfigured(f"{name} is {number:g}; it must be between {minimum:g} and {maximum:g}.")
-    return number
-
-
-def env_list(name: str, default: list[str]) -> list[str]:
-    """Read a comma-separated list."""
-    values = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
-    return values or default
-
 
 # --- Where this runs ---------------------------------------------------------------------------------------------
 
@@ -125,7 +96,13 @@ TEMPLATES = [
 
 SQLITE = f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
 # SQLite serves a bare clone; production is PostgreSQL through DATABASE_URL.
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "").strip() or SQLITE)}
+try:
+    DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL", "").strip() or SQLITE)}
+except ValueError as error:  # does not repeat it: there is a password inside
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read; it must be like postgres://user:password@host:5432/name, "
+        "with special characters of the password as %40 and so on."
+    ) from error
 # Heroku's smallest plan allows 20 connections, a dyno runs more threads than that, and most of them wait for pixels and
 # not for the database: so the threads share a few connections. Two dynos with 8 leave 4 for the release and for staff.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
@@ -145,7 +122,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
     # In memory all threads of a test's server would share one connection, and their transactions would mix.
-    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
+    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / f"test-{os.getpid()}.sqlite3"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEST_RUNNER = "classifier.tests.runner.Runner"
 
@@ -272,6 +249,8 @@ CONTENT_SECURITY_POLICY = {
 # --- Logs --------------------------------------------------------------------------------------------------------
 
 LOG_LEVEL = os.environ.get("LOG_LEVEL", "").strip().upper() or "INFO"
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from classifier.admin.bounds import VALUES_LIMIT
-from classifier.models import ApiKey, Verdict
+from classifier.models import SCORES, ApiKey, Verdict, score_between
 
 
 class FeedbackFilter(SimpleListFilter):
@@ -33,6 +33,26 @@ class FitsFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(fits=self.value() == "1") if self.value() in ("0", "1") else queryset
+
+
+class ScoreFilter(SimpleListFilter):
+    """How sure the model was of the top label."""
+
+    title = "score"
+    parameter_name = "score"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(name, _percent(least, below)) for name, least, below in SCORES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        bands = {name: score_between(least, below) for name, least, below in SCORES}
+        return queryset.filter(bands[self.value()]) if self.value() in bands else queryset
+
+
+def _percent(least: float | None, below: float | None) -> str:
+    if below is None:
+        return f"{100 * least:.0f} % and more"
+    return f"{100 * least:.0f} to {100 * below:.0f} %" if least else f"under {100 * below:.0f} %"
 
 
 class KeyFilter(SimpleListFilter):

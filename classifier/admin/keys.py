@@ -6,12 +6,13 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from classifier.admin.actions import TickedRows
 from classifier.models import ApiKey
 from classifier.services.keys import api_key_delete, api_key_issue
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):
+class ApiKeyAdmin(TickedRows, admin.ModelAdmin):
     list_display = ["name", "prefix", "active", "per_minute", "created", "last_used"]
     list_filter = ["active"]
     search_fields = ["name", "prefix"]

@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 
+from classifier.admin.actions import TickedRows
 from classifier.errors import Gone, LabelError
 from classifier.models import LabelSet
 from classifier.services import label_sets
@@ -95,7 +96,7 @@ class LabelSetChangeList(ChangeList):
 
 
 @admin.register(LabelSet)
-class LabelSetAdmin(admin.ModelAdmin):
+class LabelSetAdmin(TickedRows, admin.ModelAdmin):
     form = LabelSetForm
     list_display = ["name", "number", "state", "learned", "created"]
     search_fields = ["name"]

@@ -17,9 +17,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 
-from classifier.admin.actions import classify_again, delete_selected, export_csv
+from classifier.admin.actions import TickedRows, classify_again, delete_selected, export_csv
 from classifier.admin.bounds import BoundedPaginator, IndexedValuesFilter, UploadChangeList
-from classifier.admin.filters import FeedbackFilter, FitsFilter, KeyFilter
+from classifier.admin.filters import FeedbackFilter, FitsFilter, KeyFilter, ScoreFilter
 from classifier.admin.similar import similar
 from classifier.admin.summary import summary_make
 from classifier.admin.visitors import visitor_delete
@@ -89,7 +89,7 @@ def _cosine(similarity: float | None) -> str:
 
 
 @admin.register(Upload)
-class UploadAdmin(admin.ModelAdmin):
+class UploadAdmin(TickedRows, admin.ModelAdmin):
     """Every upload, to look through, classify again, export and delete. Nothing of one can be edited."""
 
     list_display = ["thumbnail", "found", "score", "name", "model", "said", "visitor", "when"]
@@ -100,6 +100,7 @@ class UploadAdmin(admin.ModelAdmin):
         ("label_set", IndexedValuesFilter),
         FeedbackFilter,
         FitsFilter,
+        ScoreFilter,
         KeyFilter,
     ]
     list_per_page = 50

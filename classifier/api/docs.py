@@ -1,7 +1,8 @@
 """The API's documentation, written from its OpenAPI description: readable without JavaScript, tried out with it."""
 
-import json
 import re
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,30 +13,38 @@ from django.utils.safestring import SafeString, mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
+from classifier.api.snippets import snippets_of
 from classifier.http.compress import compressed
 from classifier.http.problems import PROBLEMS
 
+TYPES = {"binary": "file", "byte": "file in base64"}  # what a person calls a format
+
 
 class Docs(DocsBase):
-    """Our own page, in place of django-ninja's, which loads Swagger UI: 1.7 MB, inline scripts and no dark mode."""
+    """Our own page, in place of django-ninja's, which loads Swagger UI; docs/api.md compares it with three others."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         schema = api.get_openapi_schema()
-        operations = [
-            _operation(request, schema, path, method, details)
-            for path, methods in schema["paths"].items()
-            for method, details in methods.items()
-        ]
+        operations = operations_of(request, schema)
         problems = [{"code": code, "status": status, "title": title} for code, (status, title) in PROBLEMS.items()]
         context = {
             "api": api,
-            "operations": operations,
+            "groups": [(tag, list(group)) for tag, group in groupby(operations, key=itemgetter("tag"))],
             "problems": sorted(problems, key=lambda problem: problem["status"]),
             "openapi_url": self.get_openapi_url(api, kwargs),
             "bearer": prose(schema["components"]["securitySchemes"]["Bearer"]["description"]),
             "csrf": get_token(request),  # for trying out in the visitor's own session
         }
         return compressed(request, render(request, "api_docs.html", context))
+
+
+def operations_of(request: HttpRequest, schema: dict) -> list[dict]:
+    """What the page says of each operation."""
+    return [
+        _operation(request, schema, path, method, details)
+        for path, methods in schema["paths"].items()
+        for method, details in methods.items()
+    ]
 
 
 def prose(text: str) -> SafeString:
@@ -45,36 +54,83 @@ def prose(text: str) -> SafeString:
 
 def _operation(request: HttpRequest, schema: dict, path: str, method: str, details: dict) -> dict:
     content = details.get("requestBody", {}).get("content", {})
+    body = _resolve(schema, _read(content)["schema"]) if content else {}
     return {
         "id": details["operationId"],
+        "tag": details["tags"][0],
         "method": method.upper(),
         "path": path,
         "summary": details["summary"],
         "paragraphs": [prose(part) for part in details["description"].split("\n\n")],
-        "parameters": [_parameter(each) for each in details["parameters"]],
+        "fields": [_parameter(each) for each in details["parameters"]] + _controls(schema, body),
         "body": list(content),
-        "fields": _fields(schema, next(iter(content.values()))["schema"]) if content else [],
-        "sends": _sends(content),
-        "json": _json_example(schema, content),
-        "example": _example(request, path, method, details, _json_example(schema, content)),
+        "sends": "form" if "multipart/form-data" in content else "json" if content else "",
+        "snippets": snippets_of(
+            method=method.upper(),
+            root=request.build_absolute_uri("/").rstrip("/"),
+            path=path,
+            details=details,
+            example=body.get("example", {}),
+        ),
         "answers": [_answer(schema, status, each) for status, each in details["responses"].items() if _fine(status)],
         "errors": [status for status in details["responses"] if not _fine(status)],
     }
 
 
+def _read(content: dict) -> dict:
+    """Of the kinds of body that an operation takes, the one that can say everything."""
+    return content.get("application/json") or next(iter(content.values()))
+
+
 def _parameter(details: dict) -> dict:
-    kind = details["schema"]
+    kind = {"description": details.get("description", ""), **details["schema"]}
+    return _control(details["name"], details["in"], kind, details["required"])
+
+
+def _controls(schema: dict, kind: dict, prefix: str = "", example: dict | None = None) -> list[dict]:
+    """What can be said in a body, each with its path: parameters.candidate_labels."""
+    example = kind.get("example", {}) if example is None else example
+    controls = []
+    for name, field in kind.get("properties", {}).items():
+        inner, said = _resolve(schema, field), example.get(name, "")
+        if "properties" in inner:
+            controls += _controls(schema, inner, f"{prefix}{name}.", said or {})
+        else:
+            control = _control(f"{prefix}{name}", "body", inner, name in kind.get("required", []))
+            controls.append({**control, "example": ", ".join(said) if isinstance(said, list) else said})
+    return controls
+
+
+def _control(name: str, where: str, kind: dict, required: bool) -> dict:
     default = kind.get("default")
     return {
-        "name": details["name"],
-        "where": details["in"],
-        "type": kind.get("format") or kind.get("type", ""),
-        "required": details["required"],
+        "name": name,
+        "where": where,
+        "type": _type(kind),
+        "input": _input(kind),
+        "choices": kind.get("enum") or ([kind["const"]] if "const" in kind else []),
+        "required": required,
         "default": "" if default in ("", None) else str(default).lower() if isinstance(default, bool) else default,
         "minimum": kind.get("minimum", ""),
         "maximum": kind.get("maximum", ""),
-        "description": prose(details.get("description", "")),
+        "description": prose(kind.get("description", "")),
     }
+
+
+def _input(kind: dict) -> str:
+    """What a field is filled in with: file, files, lines (a list, as text), choice, yes, object, number or text."""
+    if kind.get("format") in ("binary", "byte"):
+        return "file"
+    if kind.get("items", {}).get("format") == "binary":
+        return "files"
+    if kind.get("type") == "boolean":
+        return "yes"
+    if kind.get("type") == "object":
+        return "object"
+    if "enum" in kind or "const" in kind:
+        return "choice"
+    lists = any(each.get("type") == "array" for each in kind.get("anyOf", []))
+    return "lines" if lists else "number" if kind.get("type") in ("integer", "number") else "text"
 
 
 def _fine(status: int | str) -> bool:
@@ -122,43 +178,11 @@ def _resolve(schema: dict, kind: dict) -> dict:
 
 def _type(kind: dict) -> str:
     if "anyOf" in kind:
-        return " or ".join(_type(each) for each in kind["anyOf"])
+        return " or ".join(dict.fromkeys(_type(each) for each in kind["anyOf"] if each.get("type") != "null"))
     if "enum" in kind:
         return " or ".join(f'"{value}"' for value in kind["enum"])
-    return str(kind.get("format") or kind.get("const") or kind.get("type", ""))
-
-
-def _sends(content: dict) -> str:
-    """What trying out puts into the body: a form, a file's bytes, JSON, or nothing."""
-    if not content:
-        return ""
-    return "form" if "multipart/form-data" in content else "json" if list(content) == ["application/json"] else "bytes"
-
-
-def _json_example(schema: dict, content: dict) -> str:
-    """The body that the description of an operation gives as its example."""
-    if _sends(content) != "json":
-        return ""
-    return json.dumps(_resolve(schema, content["application/json"]["schema"]).get("example", {}))
-
-
-def _example(request: HttpRequest, path: str, method: str, details: dict, body: str) -> str:
-    """How curl asks."""
-    content = details.get("requestBody", {}).get("content", {})
-    address = request.build_absolute_uri(re.sub(r"{\w+}", "ID", path))
-    if body:
-        key = "-H 'Authorization: Bearer KEY' -H 'Content-Type: application/json'"
-        return f"curl -X {method.upper()} {key} -d '{body}' {address}"
-    if "multipart/form-data" in content:
-        fields = content["multipart/form-data"]["schema"]["properties"]
-        files = "image=@photo.jpg" if "image" in fields else "archive=@photos.zip"
-        return f"curl -F {files} {address}"
-    if content:
-        return f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {address}"
-    if method == "delete":
-        token = "SECRET" if "{upload_id}" in path else "KEY"
-        return f"curl -X DELETE -H 'Authorization: Bearer {token}' {address}"
-    asked = "&".join(f"{each['name']}={each['example']}" for each in details["parameters"] if "example" in each)
-    if address.endswith("ID"):
-        return f"curl {address}"
-    return f"curl -H 'Authorization: Bearer KEY' {address}" + (f"?{asked}" if asked else "")
+    if kind.get("type") == "array":
+        return f"list of {_type(kind['items'])}" if "properties" not in kind["items"] else "list"
+    if kind.get("format") in ("label", "labels", "prompt-template"):
+        return "text"
+    return str(TYPES.get(kind.get("format")) or kind.get("format") or kind.get("const") or kind.get("type", ""))

@@ -32,6 +32,14 @@ class SecondsSchema(Schema):
     predict: float | None = Field(description="Image tower and ranking")
 
 
+class SquareSchema(Schema):
+    """A square of a picture, in the picture's own pixels. It is moved into the picture where it lies beyond."""
+
+    x: int = Field(ge=-1_000_000, le=1_000_000, description="Pixels from the left")
+    y: int = Field(ge=-1_000_000, le=1_000_000, description="Pixels from the top")
+    side: int = Field(ge=1, le=1_000_000, description="Pixels across")
+
+
 class RecordSchema(Schema):
     """An upload and its newest classification."""
 
@@ -44,6 +52,9 @@ class RecordSchema(Schema):
     label_set: str
     fits: bool | None = Field(
         description="Whether the best label says anything; false where none of the labels fits well, null until done"
+    )
+    square: SquareSchema | None = Field(
+        description="The part of the picture that was ranked, where somebody chose one; null for the model's own crop"
     )
     image: PictureSchema
     predictions: list[PredictionSchema] = Field(description="The likeliest first")
@@ -101,6 +112,9 @@ class ParametersSchema(BaseModel):  # not a Schema, which would take any object 
     function_to_apply: Literal["softmax"] | None = Field(None, description="Scores are always a softmax")
 
 
+PIXEL = "R0lGODdhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="  # the smallest GIF
+
+
 class ZeroShotSchema(BaseModel):
     """Hugging Face's request.
 
@@ -108,7 +122,10 @@ class ZeroShotSchema(BaseModel):
     beside or into `inputs`: all of that is understood. Any other member is refused by name.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"inputs": PIXEL, "parameters": {"candidate_labels": ["a cat", "a dog"]}}},
+    )
 
     inputs: str = Field(
         description="The picture in base64, or as a data: URL in base64", json_schema_extra={"format": "byte"}

@@ -1,7 +1,8 @@
 """Search by picture and by words, and other labels for an upload."""
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -10,17 +11,28 @@ from ninja import Field, Query, Router, Schema, Status
 from pydantic import model_validator
 
 from classifier.api.callers import Bearer, Caller
-from classifier.api.schemas import TEMPLATE, ProblemSchema, RecordSchema, labels_json
+from classifier.api.schemas import (
+    TEMPLATE,
+    PredictionSchema,
+    ProblemSchema,
+    RecordSchema,
+    SquareSchema,
+    labels_json,
+)
 from classifier.http.problems import Problem
 from classifier.http.ratelimits import rate_limit_check
 from classifier.http.records import record_of
 from classifier.models import Upload
+from classifier.pictures.crop import square_within
 from classifier.services import search, uploads
 from classifier.services.embeddings import owner_of_api_key
 from classifier.services.label_sets import choice_make
 from classifier.services.labels import DEFAULT_TEMPLATE, MAX_LABELS_ONCE
+from classifier.services.live import square_keep
 
 router = Router(tags=["Search"])
+
+RUNS = 20  # rankings of one upload that are listed
 
 
 class HitSchema(Schema):
@@ -63,6 +75,31 @@ class ChoiceSchema(Schema):
     class Config:
         extra = "forbid"
         json_schema_extra = {"example": {"candidate_labels": ["a cat", "a dog", "something else"]}}
+
+
+class RelabelSchema(ChoiceSchema):
+    """Labels, and the part of the picture that is ranked against them."""
+
+    square: SquareSchema | None = Field(None, description="A part of the picture; the model's own crop where absent")
+
+
+class RunSchema(Schema):
+    """One ranking of an upload."""
+
+    created: datetime
+    status: Literal["running", "done", "failed"]
+    reason: str
+    model: str
+    precision: str
+    label_set: str
+    square: SquareSchema | None
+    predictions: list[PredictionSchema]
+
+
+class RunsSchema(Schema):
+    """Rankings of an upload, the newest first."""
+
+    items: list[RunSchema]
 
 
 COUNT = Query(12, ge=1, le=search.MAX_HITS, description="How many")
@@ -119,23 +156,50 @@ def upload_search(
         frozenset({400, 401, 403, 404, 409, 411, 413, 422, 429, 500, 503}): ProblemSchema,
     },
 )
-def upload_relabel(request: HttpRequest, upload_id: UUID, choice: ChoiceSchema) -> Any:
-    """Ranks a stored picture against other labels, without sending it again; the record shows the newest ranking."""
+def upload_relabel(request: HttpRequest, upload_id: UUID, choice: RelabelSchema) -> Any:
+    """Ranks a stored picture against other labels, without sending it again; the record shows the newest ranking.
+
+    With `square` only that part is looked at, cut from the copy that was kept (at most 512 pixels a side).
+    """
+    upload = _mine(request, upload_id, "have it looked at again")
+    labels = choice_make(
+        labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set
+    )
+    rate_limit_check(request, api_key=request.auth.api_key)
+    # Its own run, and not a newer one, which somebody else may have begun meanwhile.
+    if choice.square:
+        where = choice.square
+        square = square_within(upload.width, upload.height, where.x, where.y, where.side)
+        upload.latest = square_keep(upload=upload, choice=labels, square=square)
+    else:
+        upload.latest = uploads.upload_relabel(upload=upload, choice=labels)
+    return Status(201, record_of(upload, request))
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/uploads/{uuid:upload_id}/classifications",
+    auth=Bearer(secrets_too=True),
+    operation_id="upload_runs",
+    summary="List the rankings of an upload",
+    response={200: RunsSchema, frozenset({401, 403, 404, 500, 503}): ProblemSchema},
+)
+def upload_runs(request: HttpRequest, upload_id: UUID) -> Any:
+    """The newest twenty with all their labels, for whoever made the upload."""
+    upload = _mine(request, upload_id, "read its rankings")
+    return {"items": list(upload.classifications.prefetch_related("predictions")[:RUNS])}
+
+
+def _mine(request: HttpRequest, upload_id: UUID, what: str) -> Upload:
+    """An upload that the caller may change."""
     caller = request.auth
     upload = get_object_or_404(Upload, pk=upload_id)
     if not (caller.api_key or caller.secret or caller.session):
         detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
         raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
     if not caller.may_change(upload):
-        raise Problem(403, "forbidden", "Only whoever made this upload can have it looked at again.")
-    rate_limit_check(request, api_key=caller.api_key)
-    upload.latest = uploads.upload_relabel(  # and not a newer one, which somebody else may have begun meanwhile
-        upload=upload,
-        choice=choice_make(
-            labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set
-        ),
-    )
-    return Status(201, record_of(upload, request))
+        raise Problem(403, "forbidden", f"Only whoever made this upload can {what}.")
+    return upload
 
 
 def _owner(caller: Caller, everyone: bool) -> str | None:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 # very threads they wait for: on a busy machine one inference took seconds, with a thousand turns 0.2 s; on an idle one
 # both take 13 ms, and 100 turns 30 ms. libgomp reads this when torch is imported.
 # https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if not os.environ.get("OMP_WAIT_POLICY"):
+    os.environ["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT") or "1000"
 # NumPy's OpenBLAS starts a thread for every core, and they spin after each product, on the cores that decode and embed:
 # the one small product of a classification then cost as much processor time as the whole image tower (an upload 75 ms
 # and not 38). OpenBLAS reads this when NumPy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS") or "1"
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 STANDIN = "standin"

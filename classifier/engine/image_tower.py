@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from classifier.engine.checkpoint import VitShape
-from classifier.engine.linear import FLOAT16, NATIVE, PACKING, kernel_of, linear_load, linear_store
+from classifier.engine.linear import FLOAT16, NATIVES, PACKING, kernel_of, linear_load, linear_store, torch_kernel_of
 from classifier.engine.native.network import NativeNetwork
 from classifier.engine.weights_file import WeightsFile, part
 
@@ -52,7 +52,7 @@ class ImageTower:
         self.batch = batch
         kernel = kernel or kernel_of(precision)
         self.network: NativeNetwork | Any
-        if kernel == NATIVE:
+        if kernel in NATIVES:
             self.network = NativeNetwork(weights, shape, GELU, wide)
         else:
             self.network = torch.jit.script(Network(weights, shape, precision, kernel, wide).eval())
@@ -81,11 +81,11 @@ class Network(nn.Module):
         self, weights: Mapping[str, Tensor], shape: VitShape, precision: str, kernel: str, wide: Collection[str]
     ) -> None:
         super().__init__()
-        end_kernel = kernel if kernel in ("float32", FLOAT16) else kernel_of(end_precision(precision))
+        end_kernel = kernel if kernel in ("float32", FLOAT16) else torch_kernel_of(end_precision(precision))
         self.stem = Stem(part(weights, "stem"), shape.patch, end_kernel)
-        blocks = []
+        blocks, float_kernel = [], torch_kernel_of("fp16")
         for layer in range(shape.layers):
-            kernels = {name: kernel_of("fp16") if f"blocks.{layer}.{name}" in wide else kernel for name in LINEARS}
+            kernels = {name: float_kernel if f"blocks.{layer}.{name}" in wide else kernel for name in LINEARS}
             blocks.append(Block(part(weights, f"blocks.{layer}"), shape.heads, kernels))
             if kernel in PACKING and isinstance(weights, WeightsFile):
                 weights.forget()

@@ -1,7 +1,8 @@
 """The linear layer in each precision: what the artifact holds of it, and what applies it.
 
 fp32  float32 weights, mapped from the file.
-fp16  OpenAI's float16 weights, products and sums in float32: lossless. fbgemm's kernel wants them packed, a copy.
+fp16  OpenAI's float16 weights, products and sums in float32: lossless. Kernels want them packed, a copy: the C files
+      without a byte more, fbgemm in steps of 512 inputs, so that 768 take the room of 1,024.
 int8  One scale per output channel, and one per token, found when the token comes. Where the processor multiplies bytes
       exactly (VNNI), C files of this project do (native/), without a compiler oneDNN, otherwise fbgemm with activations
       of seven bits, since without VNNI two products of eight-bit numbers overflow their 16-bit sum. All want a packed
@@ -61,7 +62,7 @@ def linear_load(tensors: Mapping[str, Tensor], kernel: str, gain: float = 1.0) -
     Among int8 layers some may be kept in float16: they have no scale, and a kernel of their own.
     """
     if kernel in INT8_KERNELS and "scale" not in tensors:
-        kernel = kernel_of("fp16")
+        kernel = torch_kernel_of("fp16")
     return KERNELS[kernel](tensors, gain)
 
 
@@ -70,7 +71,9 @@ def kernels_of(precision: str) -> list[str]:
     if precision == "int8":
         torchs = ["onednn-int8"] * bytes_multiply_exactly() + ["fbgemm-int8"] * has_fbgemm()
         return [NATIVE] * has_native() + torchs or ["float32"]
-    return ["fbgemm-fp16"] if precision == "fp16" and has_fbgemm() else ["float32"]
+    if precision == "fp16":
+        return [NATIVE_FP16] * has_native() + ["fbgemm-fp16"] * has_fbgemm() or ["float32"]
+    return ["float32"]
 
 
 def kernel_of(precision: str) -> str:
@@ -79,6 +82,11 @@ def kernel_of(precision: str) -> str:
     if kernel == "float32" and precision != "fp32":
         logger.warning("This machine has no %s kernel; the weights are used as float32: large and slow.", precision)
     return kernel
+
+
+def torch_kernel_of(precision: str) -> str:
+    """The fastest of torch's own: TorchScript can compile it, and by fp16's activations stay float."""
+    return next((kernel for kernel in kernels_of(precision) if kernel not in NATIVES), "float32")
 
 
 def has_native() -> bool:
@@ -226,18 +234,19 @@ class PackedInt8Linear(nn.Module):
         return torch.addcmul(self.bias, torch.ops.quantized.linear_dynamic(x / step, self.packed, True), step)
 
 
-NATIVE = "native-int8"
+NATIVE, NATIVE_FP16 = NATIVES = "native-int8", "native-fp16"
 FLOAT16 = "float16"
 KERNELS: dict[str, Callable[[Mapping[str, Tensor], float], nn.Module]] = {
     "float32": Float32Linear,
     FLOAT16: Float16Products,
     NATIVE: NativeLinear,
+    NATIVE_FP16: NativeLinear,
     "fbgemm-fp16": Float16Linear,
     "onednn-int8": Int8Linear,
     "fbgemm-int8": PackedInt8Linear,
 }
 INT8_KERNELS = ("onednn-int8", "fbgemm-int8")
-PACKING = ("fbgemm-fp16", NATIVE, "onednn-int8", "fbgemm-int8")  # those that copy the weights and need the file no more
+PACKING = (*NATIVES, "fbgemm-fp16", "onednn-int8", "fbgemm-int8")  # they copy the weights and need the file no more
 
 
 def token_steps(x: Tensor, levels: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from classifier.engine.image_tower import LINEARS
-from classifier.engine.linear import Linear, kernel_of, linear_load, linear_store
+from classifier.engine.linear import Linear, kernel_of, linear_load, linear_store, torch_kernel_of
 from classifier.engine.prefix_tree import Chunk
 from classifier.engine.weights_file import WeightsFile
 
@@ -95,7 +95,7 @@ class TextTower:
 
     def block(self, layer: int) -> Block:
         """Read one from the state."""
-        kernels = {n: kernel_of("fp16") if f"blocks.{layer}.{n}" in self.wide else self.kernel for n in LINEARS}
+        kernels = {n: torch_kernel_of("fp16") if f"blocks.{layer}.{n}" in self.wide else self.kernel for n in LINEARS}
         block = Block(self.state, f"transformer.resblocks.{layer}", kernels)
         self.forget()
         return block

@@ -37,17 +37,17 @@ def client_address(request: HttpRequest) -> str:
     return believed_address(request.META.get("REMOTE_ADDR", ""), forwarded, settings.TRUSTED_PROXIES)
 
 
-def rate_limit_take(*, scope: str, identity: str, per_minute: int, period: int = PERIOD) -> int:
+def rate_limit_take(*, scope: str, identity: str, per_minute: int, period: int = PERIOD, share: float = 1) -> int:
     """Take one of `per_minute` places, all of which may be taken at once; they come back evenly over the minute.
 
-    With a `period` in seconds, that takes the minute's place.
+    With a `period` in seconds, that takes the minute's place. What costs less takes a `share` of a place.
 
     Returns 0, or how many seconds to wait where none is left. No limit at 0 per minute.
     """
     if per_minute == 0:
         return 0
     key = salted_hmac("classifier.ratelimits", f"{scope} {identity}", algorithm="sha256").hexdigest()
-    now, cost = time.time(), period / per_minute
+    now, cost = time.time(), share * period / per_minute
     # Half a millisecond of slack for the rounding of 1.8e9 + 60 / n summed n times.
     with connection.cursor() as cursor:
         cursor.execute(TAKE, {"key": key, "now": now, "cost": cost, "period": period + 0.0005})
@@ -60,15 +60,19 @@ def rate_limit_take(*, scope: str, identity: str, per_minute: int, period: int =
     return 0
 
 
-def rate_limit_check(request: HttpRequest, *, api_key: ApiKey | None = None) -> None:
-    """Count one picture of this caller, whichever way it comes in. Raises `RateLimited`."""
+def rate_limit_check(request: HttpRequest, *, api_key: ApiKey | None = None, share: float = 1) -> None:
+    """Count one picture of this caller, whichever way it comes in, or what costs a share of that.
+
+    Raises `RateLimited`.
+    """
     if api_key is not None:
         per_minute = settings.RATE_LIMIT_KEY_PER_MINUTE if api_key.per_minute is None else api_key.per_minute
-        wait = rate_limit_take(scope="key", identity=str(api_key.pk), per_minute=per_minute)
+        wait = rate_limit_take(scope="key", identity=str(api_key.pk), per_minute=per_minute, share=share)
         whose = "with this key"
     else:
         per_minute = settings.RATE_LIMIT_PER_MINUTE
-        wait = rate_limit_take(scope="address", identity=network_of(client_address(request)), per_minute=per_minute)
+        identity = network_of(client_address(request))
+        wait = rate_limit_take(scope="address", identity=identity, per_minute=per_minute, share=share)
         whose = "from your address"
     if wait:
         seconds = "a second" if wait == 1 else f"{wait} seconds"

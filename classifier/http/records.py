@@ -21,6 +21,7 @@ def record_of(upload: Upload, request: HttpRequest) -> dict:
         "precision": run.precision,
         "label_set": run.label_set,
         "fits": upload.fits,
+        "square": run.square,
         "image": {"width": upload.width, "height": upload.height, "url": image_url},
         "predictions": [
             {"rank": p.rank, "label": p.label, "index": p.index, "score": p.score, "similarity": p.similarity}

@@ -5,6 +5,7 @@ from classifier.models.callers import ApiKey, IdempotentRequest, RateLimit
 from classifier.models.embeddings import Atlas, Embedding, Occlusion
 from classifier.models.label_sets import LabelAdapter, LabelExample, LabelHead, LabelSet
 from classifier.models.uploads import (
+    SCORES,
     Classification,
     Feedback,
     Prediction,
@@ -13,9 +14,11 @@ from classifier.models.uploads import (
     UploadManager,
     UploadQuerySet,
     Verdict,
+    score_between,
 )
 
 __all__ = [
+    "SCORES",
     "ApiKey",
     "Atlas",
     "Batch",
@@ -36,4 +39,5 @@ __all__ = [
     "UploadManager",
     "UploadQuerySet",
     "Verdict",
+    "score_between",
 ]

@@ -44,6 +44,16 @@ class Verdict(models.TextChoices):
     WRONG = "wrong", "wrong"
 
 
+# Bands of the top score, the surest first: (name, from, below). Each has an index of the newest uploads in it.
+SCORES = (("90", 0.9, None), ("50", 0.5, 0.9), ("20", 0.2, 0.5), ("0", None, 0.2))
+
+
+def score_between(least: float | None, below: float | None) -> models.Q:
+    """Uploads whose top score is in a band."""
+    found = models.Q() if least is None else models.Q(top_score__gte=least)
+    return found if below is None else found & models.Q(top_score__lt=below)
+
+
 class Upload(models.Model):
     """A picture that somebody sent, kept upright and small in the database: a dyno's disk does not last.
 
@@ -124,6 +134,12 @@ class Upload(models.Model):
             models.Index(fields=["owner", "top_label", "-created", "-id"], name="upload_of_owner_label"),
             models.Index(fields=["verdict", "-created", "-id"], name="upload_verdict"),
             models.Index(fields=["fits", "-created", "-id"], name="upload_fits"),
+            *(
+                models.Index(
+                    fields=["-created", "-id"], condition=score_between(least, below), name=f"upload_score_{name}"
+                )
+                for name, least, below in SCORES
+            ),
             WordsIndex(fields=["words"], name="upload_words_begin"),
         ]
 
@@ -173,6 +189,11 @@ class Classification(models.Model):
         "LabelSet", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="classifications"
     )
     templates = models.TextField(blank=True, help_text="The prompt templates, one per line, or the name of a known set")
+    square = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="x, y and side of the part that was ranked, in the picture's own pixels; empty: as the model crops",
+    )
     seconds_decode = models.FloatField(null=True, blank=True, help_text="Reading and resizing the file")
     seconds_predict = models.FloatField(null=True, blank=True, help_text="Image tower and ranking")
 

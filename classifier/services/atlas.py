@@ -58,10 +58,14 @@ class Content(TypedDict):
 def atlas_obtain(*, owner: str) -> Map:
     """The map of an owner's pictures by the model that runs here; computed anew when pictures came or went.
 
+    Whoever has no key yet has no pictures: what programs sent without one is nobody's, and kept under an empty one.
+
     Raises `TextUnsupported` where the model makes no embeddings, `ModelUnavailable` and `Busy`.
     """
     loaded = engines.engine_get()
     text_require(loaded)
+    if not owner:
+        return Map([], [], 0)
     sha256 = loaded.info.weights_sha256
     own = Embedding.objects.filter(owner=owner, weights_sha256=sha256)
     state = own.aggregate(count=Count("pk"), newest=Max("pk"))

@@ -20,7 +20,7 @@ from classifier.services.archives import Given
 from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.labels import IMAGENET
 from classifier.services.rows import row_hold
-from classifier.services.storage import storage_add, storage_check
+from classifier.services.storage import ITEM_BYTES, meter, storage_check
 
 MOST = 1_000  # pictures in a batch
 WAITING_MOST = 10_000  # pictures of all batches that may wait
@@ -68,7 +68,7 @@ def batch_create(
             raise MissingImage("No picture was sent.")
         batch.save(update_fields=["total"])
         batch_work.batch_enqueue(batch)
-    storage_add(batch.items.aggregate(size=Sum("size"))["size"] or 0)
+    meter.add((batch.items.aggregate(size=Sum("size"))["size"] or 0) + ITEM_BYTES * batch.total)
     return batch
 
 

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from classifier.capacity import admission
-from classifier.errors import NothingToExplain
+from classifier.errors import NothingToExplain, StorageFull
 from classifier.models import Classification, Occlusion, Prediction, Upload
 from classifier.services import engines
 from classifier.services.heads import choice_of_run, head_obtain
+from classifier.services.live import picture_of, square_of_run
 from classifier.services.rows import upload_jpeg
+from classifier.services.storage import OCCLUSION_BYTES, meter, storage_check
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from classifier import engine
     from classifier.engine.occlusion import Occlusion as Responses
+    from classifier.pictures.crop import Crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Explanation:
 def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
     """Which parts of a stored picture speak for one label of its newest ranking.
 
-    The picture that was kept is looked at, whose longer side is at most 512 pixels, in the square that the model sees.
+    The picture that was kept is looked at, whose longer side is at most 512 pixels, in the square that was ranked.
     Raises `NothingToExplain`, `Busy`, `ModelUnavailable`, `Gone`, and what `head_obtain` raises.
     """
     run = upload.latest
@@ -54,21 +56,20 @@ def upload_explain(*, upload: Upload, rank: int = 1) -> Explanation:
         )
     with admission.slot() as compute:
         head = head_obtain(loaded, choice_of_run(run), compute)[0] or loaded.imagenet
-        responses = _load(upload, run.weights_sha256)
+        square = square_of_run(upload, run)
+        responses = None if square else _load(upload, run.weights_sha256)
         if responses is None:
-            responses = compute(_occlude, loaded, upload_jpeg(upload.pk))
-            _save(upload, run.weights_sha256, responses)
+            responses = compute(_occlude, loaded, upload, upload_jpeg(upload.pk), square)
+            if not square:  # squares are many, and one is looked at for a moment
+                _save(upload, run.weights_sha256, responses)
     if prediction.label not in head.labels:
         raise NothingToExplain("The labels have changed since. Rank the picture against them again first.")
     heat = loaded.explain(responses, head.labels.index(prediction.label), head)
     return Explanation(prediction, heat)
 
 
-def _occlude(loaded: engine.Engine, image: bytes) -> Responses:
-    from classifier.pictures import reading
-
-    picture: Image = reading.picture_from_jpeg(image)
-    return loaded.occlude(picture)
+def _occlude(loaded: engine.Engine, upload: Upload, jpeg: bytes, square: Crop | None) -> Responses:
+    return loaded.occlude(picture_of(upload, jpeg, square))
 
 
 def _load(upload: Upload, weights_sha256: str) -> Responses | None:
@@ -85,7 +86,11 @@ def _load(upload: Upload, weights_sha256: str) -> Responses | None:
 
 
 def _save(upload: Upload, weights_sha256: str, responses: Responses) -> None:
-    """Somebody else may have asked meanwhile, or deleted the upload: then there is nothing to keep."""
+    """Nothing to keep where somebody else has asked meanwhile or deleted the upload, and where there is no room."""
+    try:
+        storage_check()
+    except StorageFull:
+        return
     row = Occlusion(
         upload=upload,
         weights_sha256=weights_sha256,
@@ -95,3 +100,4 @@ def _save(upload: Upload, weights_sha256: str, responses: Responses) -> None:
     with transaction.atomic():
         if Upload.objects.select_for_update(of=("self",)).filter(pk=upload.pk).values_list("pk").first():
             Occlusion.objects.bulk_create([row], ignore_conflicts=True)
+    meter.add(len(row.responses) + OCCLUSION_BYTES)

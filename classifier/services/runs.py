@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from classifier import engine
+    from classifier.pictures.crop import Crop
     from classifier.services.heads import Choice
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ RUN_SECONDS = 60  # after which a run that has not ended never will
 IMAGENET_TEMPLATES = "OpenAI's 80 ImageNet templates"
 
 
-def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float) -> Classification:
+def run_start(
+    *, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_decode: float, square: Crop | None = None
+) -> Classification:
     """Store that a run has begun; the caller's transaction makes it one with its upload, which is locked or new.
 
     A new upload, by `upload_make`, is stored after its run, whose foreign key is checked at the commit: so it is
@@ -49,6 +52,7 @@ def run_start(*, upload: Upload, loaded: engine.Engine, choice: Choice, seconds_
         saved_set=saved_set,
         templates="" if loaded.info.standin else "\n".join(choice.templates) or IMAGENET_TEMPLATES,
         seconds_decode=seconds_decode,
+        square=square and {"x": round(square.left), "y": round(square.top), "side": round(square.width)},
     )
     if upload._state.adding:
         _say(upload, _found(run, heard=False) | {"latest": run})

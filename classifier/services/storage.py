@@ -11,10 +11,13 @@ from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce, Length
 
 from classifier.errors import ClassifierError, DatabaseReadOnly, StorageFull
-from classifier.models import BatchItem, RateLimit, Upload
+from classifier.models import BatchItem, Classification, LabelHead, Occlusion, Prediction, RateLimit, Upload
 
-# What one upload takes besides its pictures: its row, a run with five predictions, an embedding, and their indexes.
+# What rows take in PostgreSQL with their indexes. An upload's: its own, a run's with five predictions, an embedding's.
 ROW_BYTES = 6_000
+RUN_BYTES, PREDICTION_BYTES = 600, 170  # of each further one: a picture may be ranked again and again
+ITEM_BYTES = 600  # of a picture of a batch, also when nothing has become of it
+OCCLUSION_BYTES = 200  # besides its numbers
 MEASURED_SECONDS, MEASURED_SECONDS_FULL = 60, 5  # after which it is measured again: for other servers and for deletes
 PROBE = "readyz"  # the row that is written to see whether that is possible
 PROBE_SECONDS = 5
@@ -50,12 +53,23 @@ meter = Meter()
 
 
 def stored_bytes() -> int:
-    """What all uploads take, about. A database's own size does not shrink when pictures are deleted."""
+    """What all that visitors and programs left takes, about. A database's own size does not shrink with deletes."""
     found = Upload.objects.order_by().aggregate(
         pictures=Coalesce(Sum(Length("image")), 0), small=Coalesce(Sum(Length("image_small")), 0), rows=Count("pk")
     )
+    items = BatchItem.objects.order_by().aggregate(rows=Count("pk"))["rows"]
     waiting = BatchItem.objects.filter(status=BatchItem.Status.WAITING).aggregate(size=Coalesce(Sum("size"), 0))["size"]
-    return int(found["pictures"] + found["small"] + ROW_BYTES * found["rows"] + waiting)
+    maps = Occlusion.objects.aggregate(size=Coalesce(Sum(Length("responses") + OCCLUSION_BYTES), 0))["size"]
+    heads = LabelHead.objects.aggregate(size=Coalesce(Sum(Length("vectors")), 0))["size"]
+    uploads = found["pictures"] + found["small"] + ROW_BYTES * found["rows"]
+    return int(uploads + _runs_bytes(found["rows"]) + waiting + ITEM_BYTES * items + maps + heads)
+
+
+def _runs_bytes(uploads: int) -> int:
+    """Of runs and predictions beyond each upload's first."""
+    runs = max(0, Classification.objects.order_by().count() - uploads)
+    predictions = max(0, Prediction.objects.order_by().count() - 5 * uploads)
+    return RUN_BYTES * runs + PREDICTION_BYTES * predictions
 
 
 def storage_check() -> None:
@@ -71,6 +85,11 @@ def storage_check() -> None:
 def storage_add(size: int) -> None:
     """Count a picture of so many bytes, which has just been stored."""
     meter.add(size + ROW_BYTES)
+
+
+def storage_add_run(predictions: int) -> None:
+    """Count a run that has just been stored over a picture that was there."""
+    meter.add(RUN_BYTES + PREDICTION_BYTES * predictions)
 
 
 def database_trouble(error: DatabaseError) -> ClassifierError | None:

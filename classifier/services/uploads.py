@@ -26,7 +26,7 @@ from classifier.services.heads import IMAGENET_CHOICE, Choice, head_obtain
 from classifier.services.keeping import Kept, picture_keep, upload_make
 from classifier.services.rows import deadlocks_retried, row_hold, upload_jpeg, upload_lock, uploads_lock
 from classifier.services.runs import attempt, predict, run_finish, run_start
-from classifier.services.storage import storage_add, storage_check
+from classifier.services.storage import storage_add, storage_add_run, storage_check
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -81,11 +81,12 @@ def upload_create(
 def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Classification:
     """Classify a stored upload again, from the picture that was kept.
 
-    Raises `ModelUnavailable`, `Busy`, and `Gone` where it was deleted.
+    Raises `ModelUnavailable`, `Busy`, `StorageFull`, and `Gone` where it was deleted.
     """
     from classifier.pictures import reading
 
     loaded = engines.engine_get()
+    storage_check()
     with admission.slot() as compute:
         head, choice = head_obtain(loaded, choice, compute)
         started = time.perf_counter()
@@ -95,6 +96,7 @@ def upload_classify(*, upload: Upload, choice: Choice = IMAGENET_CHOICE) -> Clas
             run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=time.perf_counter() - started)
         outcome = compute(predict, loaded, picture, head, choice.top)
     run_finish(run=run, outcome=outcome)
+    storage_add_run(choice.top)
     return run
 
 
@@ -107,6 +109,7 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
     embedding = embedding_load(upload=upload, weights_sha256=loaded.info.weights_sha256)
     if embedding is None:
         return upload_classify(upload=upload, choice=choice)
+    storage_check()
     with admission.slot() as compute:
         head, choice = head_obtain(loaded, choice, compute)
     with transaction.atomic():
@@ -114,6 +117,7 @@ def upload_relabel(*, upload: Upload, choice: Choice) -> Classification:
         run = run_start(upload=upload, loaded=loaded, choice=choice, seconds_decode=0)
     answer = attempt(lambda: engine.Answer(loaded.rank_embedding(embedding, head, choice.top), None))
     run_finish(run=run, outcome=answer)
+    storage_add_run(choice.top)
     return run
 
 

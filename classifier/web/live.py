@@ -5,17 +5,20 @@ from http import HTTPStatus
 from uuid import UUID
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, Gone
 from classifier.http.owners import upload_to_change
 from classifier.http.problems import problem_response, told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.models import Upload
 from classifier.pictures import crop
+from classifier.services import uploads
 from classifier.services.heads import choice_of_run
-from classifier.services.live import upload_rank
+from classifier.services.live import rank_share, square_keep, square_of_run, upload_rank
 from classifier.web.label_forms import LabelsForm
 
 KEPT_SIDE = 512  # pixels of the longer side of what is kept of a picture
@@ -55,9 +58,10 @@ def upload_live(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     if not form.is_valid():
         return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-labels", next(iter(form.errors.values()))[0])
     choice = form.cleaned_data["choice"] if form.labels_touched else choice_of_run(upload.latest)
+    square = square_of(upload, request.POST)
     try:
-        rate_limit_check(request)
-        found = upload_rank(upload=upload, choice=choice, square=square_of(upload, request.POST))
+        rate_limit_check(request, share=rank_share(choice=choice, square=square))
+        found = upload_rank(upload=upload, choice=choice, square=square)
     except ClassifierError as error:
         response = problem_response(error.status, error.code, told(error))
         if hasattr(error, "retry_after"):
@@ -77,6 +81,24 @@ def upload_live(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     )
 
 
+@require_POST
+def upload_square(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Keep the ranking of a square as the newest, against the same labels; without one, rank the whole again."""
+    upload = upload_to_change(request, upload_id, Upload.objects.with_latest())
+    square, choice = square_of(upload, request.POST), choice_of_run(upload.latest)
+    try:
+        rate_limit_check(request)
+        if square:
+            square_keep(upload=upload, choice=choice, square=square)
+        else:
+            uploads.upload_relabel(upload=upload, choice=choice)
+    except Gone:
+        raise
+    except ClassifierError as error:
+        messages.error(request, told(error))
+    return redirect(upload)
+
+
 def square_context(request: HttpRequest, upload: Upload, seen: crop.Crop, changeable: bool) -> dict:
     """The square that can be moved, and its ranking where the address has one: `?x=LEFT&y=TOP&side=SIDE`."""
     if not changeable or upload.latest is None:
@@ -87,6 +109,7 @@ def square_context(request: HttpRequest, upload: Upload, seen: crop.Crop, change
     )
     context: dict = {
         "square": square,
+        "square_kept": square_of_run(upload, upload.latest) is not None,
         "square_chosen": chosen is not None,
         "square_smallest": crop.smallest_side(upload.width, upload.height),
         "square_largest": min(upload.width, upload.height),

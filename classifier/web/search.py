@@ -14,8 +14,10 @@ from classifier.http.problems import told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.models import Upload
 from classifier.services import search, uploads
+from classifier.services.live import square_keep
 from classifier.web.label_forms import RelabelForm
 from classifier.web.label_memory import labels_remember
+from classifier.web.live import square_of
 from classifier.web.views import upload_page
 
 HITS = 24  # on a page
@@ -64,7 +66,11 @@ def upload_relabel(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     if form.is_valid():
         try:
             rate_limit_check(request)
-            uploads.upload_relabel(upload=upload, choice=form.cleaned_data["choice"])
+            choice, square = form.cleaned_data["choice"], square_of(upload, request.POST)
+            if square:
+                square_keep(upload=upload, choice=choice, square=square)
+            else:
+                uploads.upload_relabel(upload=upload, choice=choice)
             labels_remember(request, form)
             return redirect(upload)
         except Gone:

@@ -15,7 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from classifier.engine.imagenet import imagenet, imagenet_index
-from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, TextUnsupported
+from classifier.errors import ClassifierError, LabelError, LabelSetNotReady, ModelError, StorageFull, TextUnsupported
 from classifier.http.compress import compressed
 from classifier.http.owners import may_change, owner_keep, owner_key, owner_new, upload_to_change
 from classifier.http.problems import problem_response, told
@@ -26,7 +26,9 @@ from classifier.pictures import crop
 from classifier.services import engines, uploads
 from classifier.services.fit import fits_well
 from classifier.services.labels import IMAGENET
+from classifier.services.live import square_of_run
 from classifier.services.runs import RUN_SECONDS
+from classifier.web.compare import compare_context
 from classifier.web.examples import example_file, examples_shown
 from classifier.web.feedback import feedback_context, labels_of_run
 from classifier.web.forms import FeedbackForm, UploadForm
@@ -38,6 +40,7 @@ from classifier.web.why import why_context
 
 RECENT = 6  # pictures on the home page
 LABEL_ERRORS = (LabelError, LabelSetNotReady, TextUnsupported)
+RUNS = 20  # rankings of one picture that are listed
 RELOAD_SECONDS = 3  # of a page that waits for its run
 
 
@@ -120,7 +123,8 @@ def upload_page(
     for prediction in predictions:
         prediction.synset = "" if prediction.index is None else imagenet()["classes"][prediction.index]["synset"]
     top = predictions[0] if predictions else None
-    seen = crop.crop_seen(upload.width, upload.height, upload.model)
+    kept = square_of_run(upload, run)
+    seen = kept or crop.crop_seen(upload.width, upload.height, upload.model)
     record = record_of(upload, request)
     context = {
         "upload": upload,
@@ -132,6 +136,9 @@ def upload_page(
         "heading": (upload.right_label or top.label) if top else "Result",
         "og_description": ", ".join(f"{each.label} {each.percent:.0f} %" for each in predictions[:3]),
         "fits": bool(top) and fits_well(model=run.model, score=top.score, similarity=top.similarity),
+        "kept": kept,
+        "square": kept,
+        "runs": runs_shown(upload) if changeable else [],
         "crop": crop.crop_paths(seen, upload.width, upload.height),
         "milliseconds": {name: round(1000 * (value or 0)) for name, value in record["seconds"].items()},
         "record_json": json.dumps(record, indent=2, ensure_ascii=False),
@@ -145,10 +152,17 @@ def upload_page(
     context |= result_context(request, upload=upload, changeable=changeable, form=relabel_form)
     context |= why_context(request, upload, seen)
     context |= square_context(request, upload, seen, changeable)
+    context |= compare_context(request, upload, changeable)
     response = render(request, "upload.html", context, status=status)
     if state == "running":
         response["Refresh"] = str(RELOAD_SECONDS)
     return response
+
+
+def runs_shown(upload: Upload) -> list[Classification]:
+    """The newest rankings of a picture, where there are several."""
+    runs = list(upload.classifications.prefetch_related("predictions")[:RUNS])
+    return runs if len(runs) > 1 else []
 
 
 def run_state(run: Classification | None) -> str:
@@ -176,7 +190,7 @@ def upload_classify(request: HttpRequest, upload_id: UUID) -> HttpResponse:
     if run_state(upload.latest) in ("failed", "interrupted"):
         try:
             uploads.upload_classify(upload=upload)
-        except ModelError as error:
+        except (ModelError, StorageFull) as error:
             messages.error(request, told(error))
     return redirect(upload)
 

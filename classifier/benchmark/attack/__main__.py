@@ -1,9 +1,10 @@
 """Attack a server that is started for it, and print what held.
 
     script/attack [--foundation NAME] [--only TEXT]
+    script/attack --beside NAME
 
 Ends with status 1 where something did not hold. Takes DATABASE_URL where it is set, and fills that database with
-made-up uploads; else a PostgreSQL of its own. CLIP_MODEL is the stand-in unless it is set.
+made-up uploads; else a PostgreSQL of its own. script/attack sets CLIP_MODEL to the tests' tiny CLIP where it is unset.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 
 from classifier.benchmark.attack import application, clients, surroundings
 from classifier.benchmark.attack.foundations import FOUNDATIONS
+from classifier.benchmark.attack.rates import compared
 from classifier.benchmark.load import database, photos
 from classifier.benchmark.server import Server
 
@@ -27,10 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="script/attack", description=__doc__.splitlines()[0])
     parser.add_argument("--foundation", choices=FOUNDATIONS, default="procfile", help="the server underneath")
     parser.add_argument("--only", default="", help="attacks with this in their name")
+    parser.add_argument("--beside", choices=FOUNDATIONS, help="no attack: uploads on ours and on that server, in turns")
     options = parser.parse_args()
     lost = 0
     with database() as url:
         prepare(url)
+        if options.beside:
+            with Server(environment(url)) as ours, FOUNDATIONS[options.beside](environment(url)) as other:
+                for server in (ours, other):
+                    server.wait("/healthz")
+                    warm(server)
+                print(compared(ours, other))
+            return 0
         own = options.foundation == "procfile"
         for attack in (*SERVER_ATTACKS, *application.ATTACKS) if own else SERVER_ATTACKS:
             if options.only in attack.name:
@@ -64,6 +74,8 @@ def attacked(attack: clients.Attack, foundation: type[Server], url: str) -> clie
     """One attack on a fresh server."""
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections by itself, and never answers
         own = environment(url) | attack.environment
+        if attack.database:
+            own["DATABASE_URL"] = f"{url}{'&' if '?' in url else '?'}{attack.database}"
         if attack.run is surroundings.silent_database:
             own["DATABASE_URL"] = f"postgres://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
         with foundation(own) as started:
@@ -74,9 +86,10 @@ def attacked(attack: clients.Attack, foundation: type[Server], url: str) -> clie
 
 
 def warm(started: Server) -> None:
-    """Wait until pictures are classified."""
+    """Wait until pictures are classified; none is stored for it."""
+    path, picture = "/api/v1/zero-shot-image-classification", photos()["coffee.png"]
     for _ in range(100):
-        if started.client().upload(photos()["coffee.png"]).status in (302, 429):
+        if started.client().request("POST", path, picture, {"Content-Type": "image/png"}).status in (200, 429):
             return
         time.sleep(0.2)
     raise RuntimeError(f"No picture is classified:\n{started.log[-2000:]}")

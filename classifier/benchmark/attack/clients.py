@@ -30,6 +30,7 @@ class Attack:
     name: str
     run: Callable[[Server], Seen]
     environment: dict[str, str] = field(default_factory=dict)  # of the server that is attacked
+    database: str = ""  # what is added to its database's address
 
 
 def static_file() -> str:

@@ -19,11 +19,14 @@ def upload_rows(owner: str, count: int) -> None:
     """So many uploads, each with its run and five predictions."""
     from django.db.models import OuterRef, Subquery
     from django.utils import timezone
+    from PIL import Image
 
     from classifier.models import Classification, Prediction, Upload
+    from classifier.pictures.reading import picture_to_jpeg
 
+    jpeg = picture_to_jpeg(Image.new("RGB", (64, 48)))
     same = {"status": "done", "model": "ViT-B/32", "label_set": "imagenet", "created": timezone.now()}
-    picture = {"format": "JPEG", "width": 640, "height": 480, "image": b"jpeg", "top_label": "cat", "top_score": 0.5}
+    picture = {"format": "JPEG", "width": 640, "height": 480, "image": jpeg, "top_label": "cat", "top_score": 0.5}
     made = Upload.objects.bulk_create(Upload(owner=owner, name="a.jpg", **picture, **same) for _ in range(count))
     runs = Classification.objects.bulk_create(Classification(upload=each, precision="int8", **same) for each in made)
     Prediction.objects.bulk_create(

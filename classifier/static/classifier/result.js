@@ -1,17 +1,8 @@
 // A result: copy, share, and go from one to the next with the arrow keys.
 
 import { recall } from "./js/batch.js";
+import { copy } from "./js/copy.js";
 import { byId } from "./js/dom.js";
-
-async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const area = document.createElement("textarea"); // pages not served over https have no clipboard
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
-}
 
 function copyButton(button) {
   const source = byId(button.dataset.copy);

@@ -132,3 +132,17 @@ class ActionTests(AdminTests):
         with mock.patch.object(actions, "DELETE_LIMIT", 1):
             self.assertContains(self.act("delete_selected", *made, post="yes"), "Nothing was deleted")
         self.assertEqual(Upload.objects.count(), 2)
+
+    def test_what_is_no_key_of_a_row_is_told(self):
+        self.make("cup")
+        for model, action in (("upload", "export_csv"), ("upload", "delete_selected"), ("labelset", "compute_again"),
+                              ("labelset", "delete_selected"), ("apikey", "delete_selected")):  # fmt: skip
+            for ticked in ("a\0b", "none"):
+                with self.subTest(model=model, action=action, ticked=ticked):
+                    page = self.client.post(
+                        reverse(f"admin:classifier_{model}_changelist"),
+                        {"action": action, "_selected_action": ticked},
+                        follow=True,
+                    )
+                    self.assertContains(page, "choose rows of this list")
+        self.assertEqual(Upload.objects.count(), 1)

@@ -97,6 +97,29 @@ class ListTests(AdminTests):
             with self.subTest(query):
                 self.assertEqual(len(self.client.get(LIST, query).context["cl"].result_list), number)
 
+    def test_it_filters_by_score(self):
+        for score in (0.95, 0.9, 0.899, 0.5, 0.2, 0.19, None):
+            upload_done("cup" if score else "", score, status="done" if score else "failed")
+        page = self.client.get(LIST)
+        for words in ("90 % and more", "50 to 90 %", "20 to 50 %", "under 20 %"):
+            self.assertContains(page, words)
+        for band, scores in (("90", [0.95, 0.9]), ("50", [0.899, 0.5]), ("20", [0.2]), ("0", [0.19])):
+            with self.subTest(band):
+                found = self.client.get(LIST, {"score": band}).context["cl"].result_list
+                self.assertCountEqual([upload.top_score for upload in found], scores)
+        self.assertEqual(len(self.client.get(LIST, {"score": "nonsense"}).context["cl"].result_list), 7)
+
+    def test_the_index_lists_what_staff_work_with(self):
+        page = self.client.get(reverse("admin:index"))
+        self.assertContains(page, "Uploads")
+        self.assertNotContains(page, "Task")
+
+    def test_the_contact_sheet_searches_by_what_is_in_the_pictures(self):
+        upload_done("cup")
+        page = self.client.get(LIST, {"sheet": "1"})
+        self.assertContains(page, f'action="{reverse("admin:classifier_upload_words")}"')
+        self.assertContains(page, "What the pictures show")
+
     def test_what_visitors_said_is_shown_and_found(self):
         upload, _other = upload_done("cup", name="a.jpg"), upload_done("cup", name="b.jpg")
         uploads.feedback_create(upload=upload, label="espresso")

@@ -23,6 +23,7 @@ class DocsTests(ApiTestCase):
                 "get /api/v1/search",
                 "get /api/v1/uploads",
                 "get /api/v1/uploads/{upload_id}",
+                "get /api/v1/uploads/{upload_id}/classifications",
                 "get /api/v1/uploads/{upload_id}/explanation",
                 "get /api/v1/uploads/{upload_id}/similar",
                 "post /api/v1/batches",

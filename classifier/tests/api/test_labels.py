@@ -274,3 +274,32 @@ class LabelSetTests(LabelsTestCase):
     def test_every_label_set_is_one_model_s(self):
         self.send("post", LABEL_SETS, self.BODY, 201)
         self.assertEqual(LabelHead.objects.get().weights_sha256, MODEL.weights_sha256)
+
+
+class SquareTests(LabelsTestCase):
+    def test_a_square_is_ranked_kept_and_listed(self):
+        made = self.upload("red")
+        self.assertIsNone(made["square"])
+        path = f"{UPLOADS}/{made['id']}/classifications"
+        body = {"candidate_labels": ["red", "blue"], "square": {"x": -5, "y": 0, "side": 10}}
+        record = self.send("post", path, body, status=201)
+        self.assertEqual(record["square"], {"x": 0, "y": 0, "side": 10})
+        self.assertEqual(self.send("get", f"{UPLOADS}/{made['id']}")["square"], record["square"])
+        runs = self.send("get", path)["items"]
+        self.assertEqual([run["square"] for run in runs], [record["square"], None])
+        self.assertEqual([len(run["predictions"]) for run in runs], [2, 2])
+        self.assertEqual([run["label_set"] for run in runs], ["custom", "imagenet"])
+
+    def test_what_is_no_square_is_refused(self):
+        path = f"{UPLOADS}/{self.upload('red')['id']}/classifications"
+        for square in ({"x": 0, "y": 0}, {"x": 0, "y": 0, "side": 0}, {"x": "a", "y": 0, "side": 5}, [0, 0, 5]):
+            with self.subTest(square):
+                self.send("post", path, {"candidate_labels": "red, blue", "square": square}, status=422)
+
+    def test_rankings_are_for_whoever_made_the_upload(self):
+        made = self.upload("red")
+        path = f"{UPLOADS}/{made['id']}/classifications"
+        self.send("get", path, status=401, headers={})
+        self.send("get", path, status=403, headers=bearer(issue("other")[1]))
+        self.assertEqual(len(self.send("get", path, headers=bearer(made["secret"]))["items"]), 1)
+        self.send("get", f"{UPLOADS}/{uuid.uuid4()}/classifications", status=404)

@@ -61,6 +61,11 @@ class ScriptServerTests(SimpleTestCase):
         self.assertEqual(self.env.read_text(), "SECRET_KEY=made-up-key\n")
         self.assertEqual(self.env.stat().st_mode & 0o777, 0o600)
 
+    def test_an_empty_key_counts_as_none(self):
+        self.env.write_text("SECRET_KEY=\n")
+        self.start(0)
+        self.assertEqual(self.env.read_text(), "SECRET_KEY=\nSECRET_KEY=made-up-key\n")
+
     def test_what_somebody_wrote_into_it_stays(self):
         for model in ("standin", "RN50"):
             self.env.write_text(f"SECRET_KEY=mine\nCLIP_MODEL={model}\n")

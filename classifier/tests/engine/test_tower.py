@@ -77,12 +77,13 @@ class ParityTests(checkpoints.OneThreadTestCase):
                 error = (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
                 yield error.max().item(), torch.cosine_similarity(ours, theirs).min().item()
 
-    def test_float_precisions_agree_with_openais_network(self):
+    def test_float_precisions_agree_with_openais_network_by_every_kernel(self):
         for precision in ("fp32", "fp16"):
             for path in (checkpoints.checkpoint("tiny"), checkpoints.checkpoint("tiny", outliers="norm")):
-                with self.subTest(precision=precision, path=path.name):
-                    for error, _ in self.errors(path, precision, (1, 2, 5)):
-                        self.assertLess(error, 1e-4)
+                for kernel in {*linear.kernels_of(precision), "float32"}:
+                    with self.subTest(precision=precision, path=path.name, kernel=kernel):
+                        for error, _ in self.errors(path, precision, (1, 2, 5), kernel):
+                            self.assertLess(error, 1e-4)
 
     def test_vit_b_32_agrees_with_openais_network_in_every_precision(self):
         path = checkpoints.checkpoint("ViT-B/32")

@@ -50,6 +50,14 @@ class RateLimitTests(TestCase):
         self.now += 1
         self.assertEqual(self.taken(2), 1)
 
+    def test_what_costs_less_takes_a_share(self):
+        for _ in range(10):
+            ratelimits.rate_limit_check(request(), share=0.1)
+        self.assertEqual(self.taken(5), 2)
+        with self.assertRaises(RateLimited) as caught:
+            ratelimits.rate_limit_check(request(), share=0.1)
+        self.assertEqual(caught.exception.retry_after, 2)  # a tenth of 20 s
+
     def test_the_whole_limit_is_back_after_a_minute(self):
         self.taken(3)
         self.now += 60

@@ -22,6 +22,7 @@ import ctypes, json, mmap, os, socket, subprocess, sys, threading
 from classifier import errors
 from classifier.pictures import sandbox
 
+STATX, UNSHARE = {"x86_64": (332, 272), "aarch64": (291, 97)}[os.uname().machine]
 attempts = {
     "the parent's environment": lambda: open(f"/proc/{os.getppid()}/environ", "rb").read(),
     "the parent's memory": lambda: open(f"/proc/{os.getppid()}/mem", "rb"),
@@ -36,7 +37,16 @@ attempts = {
     "a program": lambda: os.execv("/bin/true", ["true"]),
     "looking into the parent": lambda: ptrace(os.getppid()),
     "a link": lambda: os.symlink("/etc/passwd", "taken-over"),
+    "whether .env is there": lambda: os.stat(ENV),
+    "what a link says": lambda: os.readlink("/proc/self/exe"),
+    "the same by another call": lambda: called(STATX, -100, ENV.encode(), 0, 0x7FF, ctypes.create_string_buffer(256)),
+    "a namespace": lambda: called(UNSHARE, 0x10000000),
 }
+
+def called(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
 
 def ptrace(pid):
     libc = ctypes.CDLL(None, use_errno=True)
@@ -73,12 +83,13 @@ class ConfinementTests(SimpleTestCase):
 
     def test_a_decoder_that_was_taken_over_gets_nothing(self):
         told = self.taken_over()
-        self.assertEqual(len(told), 13)
+        self.assertEqual(len(told), 17)
         self.assertEqual(set(told.values()), {errno.EPERM}, told)
 
     def test_without_the_filter_the_same_attempts_succeed(self):
         """So that the test above does not pass because they could not work anyway."""
-        harmless = ["the parent's environment", "its own environment", ".env", "a directory", "a socket", "a signal"]
+        harmless = ["the parent's environment", "its own environment", ".env", "a directory", "a socket", "a signal",
+                    "whether .env is there", "the same by another call", "what a link says"]  # fmt: skip
         sandbox.unconfined_log.cache_clear()
         with self.assertLogs("classifier.pictures.sandbox", "WARNING") as logged:
             told = self.taken_over(

@@ -105,6 +105,19 @@ class TiffKindTests(SimpleTestCase):
         ):
             self.assertIn(kind, right)
 
+    def test_white_is_zero_is_the_negative_of_the_same_samples(self):
+        """TIFF 6.0, PhotometricInterpretation: under 0 a sample of 0 is white, under 1 it is black.
+
+        So two files with the same samples show a picture and its negative: libtiff's own reader (tiff2rgba 4.5) makes
+        186 and 69 of 17733, and 173 and 82 of 21074. Files that show the same picture have opposite samples.
+        """
+        same = np.repeat(np.array([[17733, 21074]], np.uint16), 48, 0).repeat(32, 1)
+        white, black = (np.asarray(read(written(same, name)).image)[24] for name in ("miniswhite", "minisblack"))
+        self.assertEqual([tuple(white[0]), tuple(white[63])], [(186,) * 3, (173,) * 3])
+        self.assertEqual([tuple(black[0]), tuple(black[63])], [(69,) * 3, (82,) * 3])
+        opposite = np.asarray(read(written(65535 - same, "miniswhite")).image)[24]
+        self.assertTrue((opposite == black).all())
+
     def test_sixteen_bits_in_planes_are_not_read_scrambled(self):
         planes = np.broadcast_to(np.array([55255, 6425, 7710], np.uint16)[:, None, None], (3, 48, 64))
         self.assertEqual(

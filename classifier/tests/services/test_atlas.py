@@ -57,6 +57,11 @@ class AtlasTests(TestCase):
         self.assertEqual(found.left_out, 0)
         self.assertEqual(atlas_obtain(owner="nobody").points, [])
 
+    def test_what_is_nobodys_is_on_no_map(self):
+        """What programs send without a key has an empty owner, and so has whoever comes for the first time."""
+        self.make("red", owner="")
+        self.assertEqual(atlas_obtain(owner="").points, [])
+
     def test_it_is_kept_until_pictures_come_or_go(self):
         first = self.make("red")
         with mock.patch.object(atlas, "_content", wraps=atlas._content) as computed:

@@ -3,14 +3,16 @@
 from unittest import mock
 
 import numpy as np
-from django.test import TestCase
+from django.test import TestCase, override_settings
 from PIL import Image, ImageDraw
 
 from classifier.errors import NothingToExplain
 from classifier.models import Occlusion, Upload
-from classifier.services import explain, uploads
+from classifier.pictures.crop import Crop
+from classifier.services import explain, storage, uploads
 from classifier.services.explain import upload_explain
 from classifier.services.heads import choice_of_labels
+from classifier.services.live import square_keep
 from classifier.tests import colour_engine
 from classifier.tests.colour_engine import ColourEngine
 from classifier.tests.services.test_uploads import png_of
@@ -53,6 +55,25 @@ class ExplainTests(TestCase):
         fresh = self.engine.explain(self.engine.occlude(red_on_blue()), 0, self.head("red", "blue"))
         expected = fresh if again.prediction.label == "red" else -fresh
         np.testing.assert_allclose(again.heat, expected, atol=0.6)  # float16, and a JPEG in between
+
+    def test_the_map_of_a_square_lies_in_the_square(self):
+        square = Crop(40, 40, 80, 80)  # its top left quarter of a quarter is red
+        square_keep(upload=self.upload, choice=choice_of_labels(("red", "blue"), ("{}",)), square=square)
+        self.upload = Upload.objects.with_latest().get(pk=self.upload.pk)
+        upload_explain(upload=self.upload, rank=1)
+        seen = self.engine.pictures_seen
+        found = upload_explain(upload=self.upload, rank=self.rank_of("red"))
+        self.assertGreater(found.heat[0, 0], 0.2)
+        self.assertLess(found.heat[4, 4], 0)
+        self.assertGreater(self.engine.pictures_seen, seen)  # squares are many: none is kept
+        self.assertFalse(Occlusion.objects.exists())
+
+    def test_without_room_it_is_told_and_not_kept(self):
+        storage.meter.forget()
+        self.addCleanup(storage.meter.forget)
+        with override_settings(MAX_STORED_MB=1e-6):
+            self.assertEqual(upload_explain(upload=self.upload, rank=1).heat.shape, (7, 7))
+        self.assertEqual(Occlusion.objects.count(), 0)
 
     def head(self, *labels):
         return self.engine.build_head("custom", labels, ["{}"])

@@ -11,8 +11,10 @@ from django.test import Client, TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
 from classifier.errors import StorageFull
-from classifier.models import Upload
+from classifier.models import Batch, BatchItem, Occlusion, Upload
 from classifier.services import storage, upkeep, uploads
+from classifier.services.keys import upload_secret
+from classifier.services.label_sets import choice_make
 from classifier.tests.colour_engine import ColourEngine, serve
 from classifier.tests.services.test_search import coloured
 from classifier.tests.test_models import make_upload
@@ -72,6 +74,40 @@ class QuotaTests(StorageCase):
     def test_what_is_counted_is_what_is_there(self):
         make_upload(image=b"x" * 60_000, image_small=b"y" * 500)
         self.assertEqual(storage.stored_bytes(), 60_500 + storage.ROW_BYTES)
+
+    def test_what_hangs_on_uploads_is_counted_however_it_comes(self):
+        upload = coloured("red")
+        choice, counted = choice_make(labels=["red", "green", "blue", "grey"]), [storage.stored_bytes()]
+        for _ in range(2):
+            uploads.upload_relabel(upload=upload, choice=choice)
+            counted.append(storage.stored_bytes())
+        self.assertEqual(
+            counted[2] - counted[1], storage.RUN_BYTES + len(choice.labels) * storage.PREDICTION_BYTES, counted
+        )
+        Occlusion.objects.create(upload=upload, weights_sha256="f" * 64, grid=1, responses=b"x" * 1000)
+        counted.append(storage.stored_bytes())
+        batch = Batch.objects.create(owner="me", total=1)
+        BatchItem.objects.create(batch=batch, place=1, status="failed", reason="no picture")
+        counted.append(storage.stored_bytes())
+        self.assertEqual(
+            [counted[3] - counted[2], counted[4] - counted[3]], [1000 + storage.OCCLUSION_BYTES, storage.ITEM_BYTES]
+        )
+
+    def test_beyond_it_nothing_is_ranked_again_and_kept(self):
+        """One picture may be ranked as often as the rate limit lets it, and each run is kept."""
+        upload = uploads.upload_create(file=file(), name="a.png", owner="me")
+        with override_settings(MAX_STORED_MB=1e-6):
+            storage.meter.forget()
+            answer = self.client.post(
+                f"{UPLOADS}/{upload.pk}/classifications",
+                {"candidate_labels": ["a", "b"]},
+                content_type="application/json",
+                headers={"Authorization": f"Bearer {upload_secret(upload.pk)}"},
+            )
+            self.assertEqual((answer.status_code, answer.json()["type"]), (507, "/api/v1/docs#storage-full"))
+            with self.assertRaises(StorageFull):
+                uploads.upload_classify(upload=upload)
+        self.assertEqual(upload.classifications.count(), 1)
 
 
 class UpkeepTests(StorageCase):

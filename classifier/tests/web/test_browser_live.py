@@ -1,5 +1,6 @@
 """Ranking in passing on a result: labels as chips, the square that is dragged, and all of it without the script."""
 
+import itertools
 import os
 
 from axe_playwright_python.sync_playwright import Axe
@@ -71,6 +72,31 @@ class LiveLabelTests(LiveTestCase):
             page.locator(".predictions .label").first.inner_text()
         )
 
+    def test_two_sets_are_compared_without_the_script(self):
+        label_set_create(name="Colours", labels=("something red", "something blue"), templates=("{}",))
+        self.upload("red", "circle")
+        address, cookies = self.page.url, self.page.context.cookies()
+        for scheme, viewport in itertools.product(("light", "dark"), (DESKTOP, PHONE)):
+            page = self.visitor(color_scheme=scheme, viewport=viewport)
+            page.context.add_cookies(cookies)
+            query = "first-labels=a red circle, a blue square&second-labels=&second-label_set=Colours"
+            page.goto(f"{address}?{query}#compare")
+            expect(page.locator(".compared")).to_have_count(2)
+            self.check(page, f"{scheme}-{viewport['width']}", "compare")
+        plain = self.visitor(java_script_enabled=False)
+        plain.context.add_cookies(cookies)
+        plain.goto(address)
+        plain.get_by_text("Compare two sets").click()
+        sides = plain.locator("#compare")
+        sides.get_by_role("textbox", name="Labels").first.fill("a red circle, a blue square")
+        sides.get_by_role("combobox", name="Label set").last.select_option("Colours")
+        plain.get_by_role("button", name="Compare", exact=True).click()
+        found = plain.locator(".compared")
+        expect(found.first.locator("li")).to_have_count(2)
+        expect(found.first.locator("li").first).to_contain_text("a red circle")
+        expect(found.last.locator("li").first).to_contain_text("something red")
+        self.assertEqual(Classification.objects.count(), 1)
+
     def test_a_mistake_is_told_beside_the_chips(self):
         self.upload()
         self.page.get_by_label("Labels of your own").first.fill("cat, cat")
@@ -111,6 +137,37 @@ class SquareTests(LiveTestCase):
         page.keyboard.press("ArrowRight")
         self.assertEqual(self.sliders(page)[0], x + 1)
         self.assertEqual(Classification.objects.count(), 1)
+
+    def test_what_was_seen_is_told_and_its_ranking_kept(self):
+        self.upload("red", "circle", size=(900, 600))
+        page = self.page
+        page.get_by_text("Move the square").click()
+        expect(page.get_by_role("button", name="Keep this ranking")).not_to_be_visible()
+        self.drag(page, (0.5, 0.5), (0.4, 0.5))
+        caption = page.locator("#seen figcaption")
+        expect(caption).to_contain_text("CLIP saw only this square: 600 × 600 of the picture’s pixels")
+        x, y, side = self.sliders(page)
+        expect(caption).to_contain_text(f"{x} from the left and {y} from the top")
+        page.get_by_role("button", name="Keep this ranking").click()
+        expect(page.get_by_text("Rankings of this picture: 2")).to_be_visible()
+        self.assertEqual(Classification.objects.first().square, {"x": x, "y": y, "side": side})
+        expect(caption).to_contain_text(f"{x} from the left and {y} from the top")
+        page.get_by_text("Rankings of this picture: 2").click()
+        expect(page.locator(".runs li").first).to_contain_text(f"of a square of {side} pixels at {x}, {y}")
+        expect(page.locator(".runs li").last).not_to_contain_text("square")
+        self.check(page, "light", "kept")
+
+    def test_labels_that_are_ranked_for_good_are_ranked_in_the_square_that_is_shown(self):
+        self.upload("red", "circle", size=(900, 600))
+        page = self.page
+        page.get_by_text("Move the square").click()
+        self.drag(page, (0.5, 0.5), (0.3, 0.5))
+        expect(page.locator("#seen figcaption")).to_contain_text("saw only this square")
+        where = self.sliders(page)
+        page.get_by_label("Labels of your own").first.fill("a red circle, a blue square")
+        page.get_by_role("button", name="Rank these").click()
+        expect(page.locator(".predictions li")).to_have_count(2)
+        self.assertEqual(list(Classification.objects.first().square.values()), where)
 
     def test_the_heat_map_works_beside_it(self):
         self.upload("red", "circle", size=(900, 600), place="on the left")

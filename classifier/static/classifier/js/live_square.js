@@ -8,6 +8,15 @@ const NEAR = 28; // pixels of the screen around a corner that take hold of it
 
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
+// What the model saw, under the picture, and a way to keep the ranking of that.
+export function told({ x, y, side }) {
+  const caption = document.querySelector("#seen figcaption");
+  caption.textContent = `${caption.dataset.who} saw only this square: ${side} × ${side} of the picture’s pixels, ${x} from the left and ${y} from the top.`;
+  const keep = byId("square-keep");
+  for (const [name, value] of Object.entries({ x, y, side })) keep.elements[name].value = value;
+  keep.hidden = false;
+}
+
 export function square(rank) {
   let [moved, timer, hold] = [false, 0, null];
   const inputs = () => byId("square-form").elements;
@@ -22,6 +31,8 @@ export function square(rank) {
     form.elements.y.value = clamp(Math.round(y), 0, height - side);
     draw(now(), width, height);
     document.querySelector("#seen .heat")?.remove(); // it was of another square
+    document.querySelector("#seen figcaption").textContent = "Looking at this square…";
+    byId("square-keep").hidden = true;
     moved = true;
     clearTimeout(timer);
     timer = setTimeout(() => rank(now(), "square-result"), PAUSE);
