@@ -6,18 +6,32 @@ import threading
 import time
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import DatabaseError
-from django.db.models import Count, Sum
+from django.db.models import Count, F, Model, QuerySet, Sum, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Length
 
 from classifier.errors import ClassifierError, DatabaseReadOnly, StorageFull
-from classifier.models import BatchItem, Classification, LabelHead, Occlusion, Prediction, RateLimit, Upload
+from classifier.models import (
+    Batch,
+    BatchItem,
+    Classification,
+    IdempotentRequest,
+    LabelHead,
+    Occlusion,
+    Prediction,
+    RateLimit,
+    Upload,
+)
 
 # What rows take in PostgreSQL with their indexes. An upload's: its own, a run's with five predictions, an embedding's.
 ROW_BYTES = 6_000
 RUN_BYTES, PREDICTION_BYTES = 600, 170  # of each further one: a picture may be ranked again and again
 ITEM_BYTES = 600  # of a picture of a batch, also when nothing has become of it
 OCCLUSION_BYTES = 200  # besides its numbers
+REQUEST_BYTES = 3_000  # of one with an Idempotency-Key, kept for a day with its answer
+SESSION_BYTES = 300  # besides what is in it: labels of one's own, for one
 MEASURED_SECONDS, MEASURED_SECONDS_FULL = 60, 5  # after which it is measured again: for other servers and for deletes
 PROBE = "readyz"  # the row that is written to see whether that is possible
 PROBE_SECONDS = 5
@@ -57,12 +71,22 @@ def stored_bytes() -> int:
     found = Upload.objects.order_by().aggregate(
         pictures=Coalesce(Sum(Length("image")), 0), small=Coalesce(Sum(Length("image_small")), 0), rows=Count("pk")
     )
-    items = BatchItem.objects.order_by().aggregate(rows=Count("pk"))["rows"]
-    waiting = BatchItem.objects.filter(status=BatchItem.Status.WAITING).aggregate(size=Coalesce(Sum("size"), 0))["size"]
-    maps = Occlusion.objects.aggregate(size=Coalesce(Sum(Length("responses") + OCCLUSION_BYTES), 0))["size"]
-    heads = LabelHead.objects.aggregate(size=Coalesce(Sum(Length("vectors")), 0))["size"]
     uploads = found["pictures"] + found["small"] + ROW_BYTES * found["rows"]
-    return int(uploads + _runs_bytes(found["rows"]) + waiting + ITEM_BYTES * items + maps + heads)
+    others = (
+        _sum(BatchItem.objects.filter(status=BatchItem.Status.WAITING), F("size")),
+        _sum(BatchItem.objects.all(), Value(ITEM_BYTES)),
+        _sum(Batch.objects.all(), Length("labels")),
+        _sum(Occlusion.objects.all(), Length("responses") + OCCLUSION_BYTES),
+        _sum(LabelHead.objects.all(), Length("vectors")),
+        _sum(IdempotentRequest.objects.all(), Value(REQUEST_BYTES)),
+        _sum(Session.objects.all(), Length("session_data") + SESSION_BYTES),
+    )
+    return int(uploads + _runs_bytes(found["rows"]) + sum(others))
+
+
+def _sum(rows: QuerySet[Model], size: Combinable) -> int:
+    found: int = rows.order_by().aggregate(size=Coalesce(Sum(size), 0))["size"]
+    return found
 
 
 def _runs_bytes(uploads: int) -> int:

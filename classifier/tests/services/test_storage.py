@@ -1,5 +1,6 @@
 """What is kept, how long and how much of it, and what a database that takes no more is told as."""
 
+import itertools
 from datetime import timedelta
 from unittest import mock
 
@@ -11,7 +12,7 @@ from django.test import Client, TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
 from classifier.errors import StorageFull
-from classifier.models import Batch, BatchItem, Occlusion, Upload
+from classifier.models import Batch, BatchItem, IdempotentRequest, Occlusion, Upload
 from classifier.services import storage, upkeep, uploads
 from classifier.services.keys import upload_secret
 from classifier.services.label_sets import choice_make
@@ -89,8 +90,13 @@ class QuotaTests(StorageCase):
         batch = Batch.objects.create(owner="me", total=1)
         BatchItem.objects.create(batch=batch, place=1, status="failed", reason="no picture")
         counted.append(storage.stored_bytes())
+        IdempotentRequest.objects.create(key="k", fingerprint="f", upload=upload)
+        counted.append(storage.stored_bytes())
+        Session.objects.create(session_key="k", session_data="x" * 50_000, expire_date=timezone.now())
+        counted.append(storage.stored_bytes())
         self.assertEqual(
-            [counted[3] - counted[2], counted[4] - counted[3]], [1000 + storage.OCCLUSION_BYTES, storage.ITEM_BYTES]
+            [after - before for before, after in itertools.pairwise(counted[2:])],
+            [1000 + storage.OCCLUSION_BYTES, storage.ITEM_BYTES, storage.REQUEST_BYTES, 50_000 + storage.SESSION_BYTES],
         )
 
     def test_beyond_it_nothing_is_ranked_again_and_kept(self):
