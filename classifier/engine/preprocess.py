@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from classifier.engine.native import resize
+from classifier.engine.native.library import library, loaded
+
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)  # of OpenAI's training pictures, R G B
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
@@ -18,11 +21,15 @@ def normalised_levels() -> np.ndarray:
 LEVELS = normalised_levels()
 
 
-def picture_resized(picture: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:
+def size_resized(picture: Image.Image, shorter: int) -> tuple[int, int]:
     """Shorter side to `shorter` pixels; the longer as torchvision's Resize rounds it."""
     width, height = picture.size
     longer = int(shorter * max(width, height) / min(width, height))
-    return picture.resize((shorter, longer) if width <= height else (longer, shorter), resample)
+    return (shorter, longer) if width <= height else (longer, shorter)
+
+
+def picture_resized(picture: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:
+    return picture.resize(size_resized(picture, shorter), resample)
 
 
 def centre_crop(picture: Image.Image, side: int) -> Image.Image:
@@ -33,10 +40,20 @@ def centre_crop(picture: Image.Image, side: int) -> Image.Image:
 
 def picture_crop(picture: Image.Image, side: int) -> Image.Image:
     """What CLIP sees of a picture, `side` pixels square. A picture that is so already stays as it is."""
+    if (square := native_square(picture, side)) is not None:
+        return Image.frombytes("RGB", (side, side), square, "raw", "RGBX")
     return centre_crop(picture_resized(picture, side, Image.Resampling.BICUBIC), side)
 
 
 def picture_to_pixels(picture: Image.Image, side: int) -> np.ndarray:
     """RGB picture -> (3, side, side) float32."""
+    if (square := native_square(picture, side)) is not None:
+        return resize.pixels(loaded(), square, LEVELS)
     crop = np.asarray(picture_crop(picture, side).convert("RGB"))
     return np.stack([LEVELS[channel][crop[:, :, channel]] for channel in range(3)])
+
+
+def native_square(picture: Image.Image, side: int) -> np.ndarray | None:
+    """`picture_crop` by the C files, (side, side, 4) uint8, where they are there and can; else None."""
+    there = library()
+    return resize.square(there, picture, side, size_resized(picture, side)) if there else None

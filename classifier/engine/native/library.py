@@ -9,6 +9,7 @@ from ctypes import POINTER, Structure, c_int, c_size_t, c_void_p
 import torch
 from torch import Tensor, nn
 
+from classifier.engine.native import resize
 from classifier.engine.native.build import library_path
 
 FLAGS = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}  # as Linux spells them
@@ -45,7 +46,7 @@ class CTower(Structure):
     )
 
 
-ARGUMENTS = {
+ARGUMENTS = resize.ARGUMENTS | {
     "int8_pack": (c_void_p, c_int, c_int, c_void_p, c_void_p),
     "float16_pack": (c_void_p, c_int, c_int, c_void_p),
     "input_size": (POINTER(CLinear), c_int),
