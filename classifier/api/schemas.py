@@ -35,9 +35,9 @@ class SecondsSchema(Schema):
 class SquareSchema(Schema):
     """A square of a picture, in the picture's own pixels. It is moved into the picture where it lies beyond."""
 
-    x: int = Field(ge=-1_000_000, le=1_000_000, description="Pixels from the left")
-    y: int = Field(ge=-1_000_000, le=1_000_000, description="Pixels from the top")
-    side: int = Field(ge=1, le=1_000_000, description="Pixels across")
+    x: int = Field(strict=True, ge=-1_000_000, le=1_000_000, description="Pixels from the left")
+    y: int = Field(strict=True, ge=-1_000_000, le=1_000_000, description="Pixels from the top")
+    side: int = Field(strict=True, ge=1, le=1_000_000, description="Pixels across")
 
 
 class RecordSchema(Schema):
@@ -108,7 +108,7 @@ class ParametersSchema(BaseModel):  # not a Schema, which would take any object 
         description=f"A sentence with {{}} for the label; `{DEFAULT_TEMPLATE}` where absent",
         json_schema_extra={"anyOf": [TEMPLATE, {"type": "null"}]},
     )
-    top_k: int = Field(5, ge=1, le=1000, description="How many of ImageNet's labels to return")
+    top_k: int = Field(5, strict=True, ge=1, le=1000, description="How many of ImageNet's labels to return")
     function_to_apply: Literal["softmax"] | None = Field(None, description="Scores are always a softmax")
 
 

@@ -41,7 +41,7 @@ class CreateTests(ApiTestCase):
 
     def test_its_record_has_exactly_these_fields(self):
         record = self.create()
-        fields = "id created status reason model precision label_set fits image predictions seconds url secret"
+        fields = "id created status reason model precision label_set fits square image predictions seconds url secret"
         self.assertEqual(set(record), set(fields.split()))
         self.assertEqual(set(record["predictions"][0]), {"rank", "label", "index", "score", "similarity"})
         self.assertEqual(set(record["seconds"]), {"decode", "predict"})
