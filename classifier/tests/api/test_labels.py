@@ -292,7 +292,8 @@ class SquareTests(LabelsTestCase):
 
     def test_what_is_no_square_is_refused(self):
         path = f"{UPLOADS}/{self.upload('red')['id']}/classifications"
-        for square in ({"x": 0, "y": 0}, {"x": 0, "y": 0, "side": 0}, {"x": "a", "y": 0, "side": 5}, {"x": True, "y": 0, "side": 5}, [0, 0, 5]):
+        wrong = [{"x": x, "y": 0, "side": 5} for x in ("a", True, 1.5, None)]
+        for square in ({"x": 0, "y": 0}, {"x": 0, "y": 0, "side": 0}, *wrong, [0, 0, 5]):
             with self.subTest(square):
                 self.send("post", path, {"candidate_labels": "red, blue", "square": square}, status=422)
 
