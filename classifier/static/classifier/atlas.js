@@ -28,7 +28,7 @@
     const width = Math.min(whole[2], Math.max(whole[2] / 40, box.width * factor));
     const scale = width / box.width;
     move(x - (x - box.x) * scale, y - (y - box.y) * scale, width, box.height * scale);
-    for (const circle of svg.querySelectorAll("circle")) circle.setAttribute("r", String((7 * width) / whole[2] + 1));
+    svg.style.setProperty("--zoomed", String(width / whole[2] + 1 / 7));
     peek.hidden = true;
   };
   const move = (x, y, width, height) => {
