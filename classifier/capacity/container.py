@@ -5,6 +5,7 @@ The figures beside the model's own are measured: docs/operations.md. MB are 1,00
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -20,6 +21,14 @@ def memory_limit(stated: int | None, root: Path = Path("/sys/fs/cgroup")) -> int
     """Bytes that this process may take: `stated`, or the container's limit where that is less. None: not known."""
     known = [limit for limit in (stated, cgroup_limit(root)) if limit]
     return min(known, default=None)
+
+
+def memory_of_machine() -> int | None:
+    """Bytes that are built in; None where that is not told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def cgroup_limit(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:

@@ -17,10 +17,10 @@ def decode_memory() -> int:
     return _decode_memory
 
 
-def decode_memory_set(size: int) -> None:
-    """What the model leaves; never so little that no photo can be read."""
+def decode_memory_set(size: int, most: int = MOST) -> None:
+    """What the model leaves; never so little that no photo can be read. `most` is what a server may take for it."""
     global _decode_memory
-    _decode_memory = max(LEAST, min(MOST, size))
+    _decode_memory = max(LEAST, min(most, size))
 
 
 def pixel_limits(max_pixels: int) -> dict[str, int]:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from classifier.capacity.container import MOST
+from classifier.capacity.container import MOST, memory_limit, memory_of_machine
+from classifier.capacity.limits import decode_memory, decode_memory_set
 from classifier.errors import Busy
 
 
@@ -84,3 +85,17 @@ class Room:
 
 
 ROOM = Room(MOST, timeout=6)  # bytes and seconds; a slot was waited for before, and the work comes after
+
+
+@contextmanager
+def for_own_files() -> Iterator[None]:
+    """For whoever reads files of their own, and serves nobody beside: a quarter of the memory there is for pictures."""
+    room, picture = ROOM.size, decode_memory()
+    size = max(MOST, (memory_limit(memory_of_machine()) or 0) // 4)
+    decode_memory_set(size, most=size)
+    ROOM.resize(size)
+    try:
+        yield
+    finally:
+        decode_memory_set(picture)
+        ROOM.resize(room)

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from classifier.capacity.room import for_own_files
 from classifier.engine.progress import StepBars, bar
 from classifier.errors import ClassifierError, LabelError
 from classifier.management.terminal import step_bars, stream_of
@@ -33,11 +34,15 @@ def nothing_done(message: str) -> CommandError:
 
 
 class BulkCommand(BaseCommand):
-    """A command that may take hours and is stopped by Ctrl-C: what was written stays, and no traceback hides it."""
+    """A command over files of one's own: pictures may be as large as memory allows, whatever pages take.
+
+    It may take hours and is stopped by Ctrl-C: what was written stays, and no traceback hides it.
+    """
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            with for_own_files():
+                return super().execute(*args, **options)
         except KeyboardInterrupt:
             raise CommandError("Interrupted; run it again to go on.", returncode=INTERRUPTED) from None
 

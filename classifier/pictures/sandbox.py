@@ -114,7 +114,7 @@ def limit_self() -> None:
 
 def main(name: str, max_pixels: str, memory: str, descriptor: str) -> None:
     Image.preinit()  # what Pillow would otherwise import later, when no file can be opened any more
-    decode_memory_set(int(memory))
+    decode_memory_set(int(memory), most=int(memory))
     limit_self()
     unconfined = confine_self()
     answer: Answer

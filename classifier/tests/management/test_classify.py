@@ -14,8 +14,11 @@ from pathlib import Path
 from unittest import mock
 
 from django.core.management import CommandError, call_command
-from django.test import TestCase
+from django.test import TestCase, override_settings
+from PIL import Image
 
+from classifier.capacity.limits import decode_memory
+from classifier.capacity.room import ROOM
 from classifier.models import ApiKey, Upload
 from classifier.services.label_sets import label_set_create
 from classifier.tests.colour_engine import serve
@@ -51,6 +54,15 @@ class ReadingTests(FolderCase):
         with mock.patch("sys.stdin") as stdin:
             stdin.buffer.read.return_value = listed.read_bytes()
             self.assertEqual(sorted(self.labels("-")), ["a.png", "b.png"])
+
+    def test_files_of_ones_own_may_be_larger_than_what_is_sent_to_a_server(self):
+        """42 megapixels, of which pages take 30 as PNG and, in the sandbox, 16 as TIFF."""
+        picture, before = Image.new("RGB", (7000, 6000), "red"), (decode_memory(), ROOM.size)
+        for name, options in (("a.png", {"compress_level": 1}), ("b.tif", {"compression": "tiff_deflate"})):
+            picture.save(self.folder / name, **options)
+        with override_settings(MAX_UPLOAD_MB=0.001, MAX_MEGAPIXELS=0.001):
+            self.assertEqual(self.labels(self.folder), {"a.png": "red thing", "b.tif": "red thing"})
+        self.assertEqual((decode_memory(), ROOM.size), before)
 
     def test_files_that_cannot_be_read_are_told_and_the_run_goes_on(self):
         bad = self.folder / "bad.png"
