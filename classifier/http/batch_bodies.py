@@ -7,8 +7,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 
 from classifier.errors import ArchiveError, BatchTooLarge, ImageTooLarge, MissingImage
-from classifier.services.archives import Given, archive_entries, archive_read
-from classifier.services.batches import MOST
+from classifier.services.archives import Given, archive_entries, archive_read, archive_size
+from classifier.services.batches import MOST, batch_size_check
 
 
 def pictures_sent(request: HttpRequest) -> Iterator[Given]:
@@ -22,7 +22,9 @@ def pictures_sent(request: HttpRequest) -> Iterator[Given]:
     if (images and archives) or len(archives) > 1:
         raise ArchiveError("Send pictures, or one ZIP archive of pictures, not both.")
     if archives:
-        return archive_read(*archive_entries(archives[0], most=MOST), max_bytes=max_bytes)
+        archive, entries = archive_entries(archives[0], most=MOST)
+        batch_size_check(archive_size(entries, max_bytes=max_bytes))
+        return archive_read(archive, entries, max_bytes=max_bytes)
     if not images:
         raise MissingImage("No picture was sent. Put pictures into fields named images, or a ZIP into archive.")
     if len(images) > MOST:

@@ -63,7 +63,14 @@ def archive_read(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], *, ma
             yield _read(archive, entry, name, max_bytes)
 
 
+def archive_size(entries: list[zipfile.ZipInfo], *, max_bytes: int) -> int:
+    """Bytes that the pictures will have unpacked, at most: no entry is read further than it says that it goes."""
+    return sum(entry.file_size for entry in entries if entry.file_size <= max_bytes)
+
+
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, max_bytes: int) -> Given:
+    if entry.file_size > max_bytes:
+        return Given(name, b"", str(ImageTooLarge.of(entry.file_size, max_bytes)))
     try:
         with archive.open(entry) as file:
             data = file.read(max_bytes + 1)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Max, QuerySet, Sum
 from django.utils import timezone
 
 from classifier.capacity import admission
-from classifier.capacity.room import ROOM
+from classifier.capacity.room import ROOM, Room
 from classifier.errors import BatchTooLarge, Busy, KeyWithdrawn, MissingImage
 from classifier.models import ApiKey, Batch, BatchItem
 from classifier.services import batch_work, engines
@@ -27,6 +27,7 @@ WAITING_MOST = 10_000  # pictures of all batches that may wait
 PIECE = 1_000_000  # bytes of pictures that are written in one statement, if it has more than one
 COPIES = 5  # of a picture's bytes while psycopg2 writes it: quoted as hexadecimal digits, twice
 RETRY_SECONDS = 60
+TURN = Room(1, timeout=ROOM.timeout)  # one batch is taken in at a time: unpacking takes memory that ROOM does not see
 
 
 def batch_create(
@@ -35,7 +36,7 @@ def batch_create(
     """Keep pictures until it is their turn, all or none.
 
     Raises what `head_obtain` raises for labels that cannot be used, `MissingImage` where there is no picture,
-    `BatchTooLarge`, `StorageFull`, and `Busy` where too many wait already.
+    `BatchTooLarge`, `StorageFull`, and `Busy` where too many wait already, or others' batches are being taken in.
     """
     from classifier.pictures.reading import name_clean
 
@@ -43,7 +44,9 @@ def batch_create(
     if BatchItem.objects.filter(status=BatchItem.Status.WAITING).count() >= WAITING_MOST:
         raise Busy("Too many pictures are waiting already. Try again in a minute.", RETRY_SECONDS)
     choice = _choice_checked(choice)
-    with transaction.atomic():
+    if not connection.in_atomic_block:
+        connection.close()  # back to the pool, while others have their turn
+    with TURN.take(1), transaction.atomic():
         if api_key and not row_hold(api_key):
             raise KeyWithdrawn("This API key was withdrawn meanwhile.")
         batch = _batch_of(choice, owner, api_key)
@@ -94,17 +97,22 @@ def _batch_of(choice: Choice, owner: str, api_key: ApiKey | None) -> Batch:
     )
 
 
+def batch_size_check(size: int) -> None:
+    """Raises `BatchTooLarge`."""
+    if size > int(settings.MAX_BATCH_MB * 1e6):
+        most = f"{settings.MAX_BATCH_MB:,.6g} MB"
+        raise BatchTooLarge(f"The pictures of a batch have {most} at most, together and unpacked.")
+
+
 def _pieces(pictures: Iterable[Given]) -> Iterator[list[Given]]:
     """Some at a time. Raises `BatchTooLarge`."""
     group: list[Given] = []
     size = total = count = 0
-    limit = int(settings.MAX_BATCH_MB * 1e6)
     for given in pictures:
         total, count = total + len(given.data), count + 1
         if count > MOST:
             raise BatchTooLarge(f"A batch has {MOST:,} pictures at most.")
-        if total > limit:
-            raise BatchTooLarge(f"The pictures of a batch have {limit / 1e6:,.6g} MB at most, together and unpacked.")
+        batch_size_check(total)
         if group and size + len(given.data) > PIECE:
             yield group
             group, size = [], 0

@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from unittest import mock
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
@@ -55,6 +56,18 @@ class BatchApiTests(ApiTestCase):
         lines = self.client.get(response.json()["results"]).json()["items"]
         self.assertEqual([line["name"] for line in lines], ["red.png", "notes.txt", "blue.png"])
         self.assertEqual([line["status"] for line in lines], ["done", "failed", "done"])
+
+    @override_settings(MAX_UPLOAD_MB=1, MAX_BATCH_MB=3)
+    def test_an_archive_that_says_it_unpacks_to_too_much_is_not_unpacked(self):
+        """3 kB that are 4 MB, each of them small enough; what is too large by itself fails alone."""
+        bomb = archive(*((f"{number}.png", bytes(800_000)) for number in range(5)), ("large.png", bytes(9_000_000)))
+        with mock.patch("classifier.services.archives._read") as unpacked:
+            answer = self.client.post(BATCHES, {"archive": SimpleUploadedFile("a.zip", bomb.read()), **LABELS})
+        self.assertProblem(answer, 413, "batch-too-large", "The pictures of a batch have 3 MB at most")
+        unpacked.assert_not_called()
+        small = archive(("red.png", plain("PNG", "red")), ("large.png", bytes(9_000_000)))
+        answer = self.client.post(BATCHES, {"archive": SimpleUploadedFile("a.zip", small.read()), **LABELS})
+        self.assertEqual((answer.status_code, answer.json()["total"], answer.json()["failed"]), (202, 2, 1))
 
     def test_a_thousand_pictures_and_none_more(self):
         red = plain("PNG", "red")

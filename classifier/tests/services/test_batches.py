@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 
 from classifier.capacity.admission import Admission
+from classifier.capacity.room import Room
 from classifier.errors import BatchTooLarge, Busy, LabelError, MissingImage, StorageFull
 from classifier.models import BatchItem, Classification, Upload
 from classifier.services import batch_work, batches, storage
@@ -112,6 +113,22 @@ class BatchTests(ColourTestCase):
         with mock.patch.object(batches, "WAITING_MOST", 1), self.assertRaises(Busy):
             sent("red")
             sent("blue")
+
+    def test_one_is_taken_in_at_a_time(self):
+        """A picture of an archive is in memory twice while it is unpacked, before there is anything to share out."""
+        with mock.patch.object(batches, "TURN", Room(1, timeout=0.05)):
+
+            def pictures():
+                yield from given("red")
+                with self.assertRaises(Busy) as caught:
+                    sent("blue")
+                self.assertEqual(caught.exception.retry_after, 5)
+
+            batches.batch_create(pictures=pictures(), owner="me", choice=COLOURS)
+            sent("green")
+        self.assertEqual(
+            list(BatchItem.objects.order_by("id").values_list("name", flat=True)), ["red.png", "green.png"]
+        )
 
     @override_settings(MAX_STORED_MB=0.00005)
     def test_what_waits_counts_as_stored(self):
