@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 LOCAL = "local"  # the address of this machine alone
 STORE = 100_000_000  # bytes of the object store on this machine: names and counts need little
 CORES = 4  # of an actor, where its machine has as many
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TRIES = 3  # of a group whose actor is lost
 
 
@@ -110,6 +112,8 @@ def connected(address: str) -> Iterator[ModuleType]:
 def _ray() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if any(map(os.environ.get, TOKENS)) or Path("~/.ray/auth_token").expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # a cluster finds its token by itself, a client has to be told
     try:
         import ray
         import ray.data
