@@ -140,7 +140,7 @@ def text_require(loaded: Engine) -> None:
     """Raise `TextUnsupported` where the model reads no text."""
     if loaded.info.standin:
         raise TextUnsupported(
-            "Other labels and searching by words need CLIP; "
+            "Other labels, maps and searching by words need CLIP; "
             "this server runs the stand-in EfficientNet-Lite0, which knows ImageNet's labels only."
         )
 
