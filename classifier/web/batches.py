@@ -17,7 +17,7 @@ from classifier.http.exports import BYTE_ORDER_MARK, cell_safe
 from classifier.http.owners import owner_keep, owner_key, owner_new
 from classifier.http.problems import told
 from classifier.http.ratelimits import batch_limit_check
-from classifier.models import Batch, BatchItem
+from classifier.models import Batch, BatchItem, Prediction
 from classifier.services import batches
 from classifier.web.label_forms import LabelsForm
 from classifier.web.label_pages import label_sets_shown
@@ -30,9 +30,13 @@ COLUMNS = {
     "name": ("File", "name"),
     "label": ("Label", "upload__top_label"),
     "score": ("Score", "upload__top_score"),
+    "fits": ("Fits", "upload__fits"),
     "status": ("State", "status"),
 }
-VALUES = ("place", "name", "status", "reason", "upload_id", "upload__top_label", "upload__top_score")
+OF_UPLOAD = ("upload__latest_id", "upload__top_label", "upload__top_score", "upload__fits")
+VALUES = ("place", "name", "status", "reason", "upload_id", *OF_UPLOAD)
+BARS = 3  # likeliest labels of each picture
+FITS = {True: "fits", False: "none fits", None: ""}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -72,7 +76,7 @@ def batch_detail(request: HttpRequest, batch_id: UUID) -> HttpResponse:
         "progress": progress,
         "minutes_left": None if progress.seconds_left is None else max(1, round(progress.seconds_left / 60)),
         "headings": [_heading(name, sort, descending) for name in COLUMNS],
-        "rows": [_shown(row) for row in _rows(batch, sort, descending)],
+        "rows": _rows_shown(list(_rows(batch, sort, descending))),
         "csv_query": urlencode({"sort": _sign(sort, descending)}),
     }
     response = render(request, "batch.html", context)
@@ -96,11 +100,12 @@ def _csv(batch: Batch, sort: str, descending: bool) -> Iterator[str]:
             return line
 
     writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
-    yield BYTE_ORDER_MARK + writer.writerow(["place", "file", "label", "score", "status", "reason", "upload"])
+    yield BYTE_ORDER_MARK + writer.writerow(["place", "file", "label", "score", "fits", "status", "reason", "upload"])
     for row in _rows(batch, sort, descending):
         score = "" if row["upload__top_score"] is None else row["upload__top_score"]
-        cells = [row["place"], row["name"], row["upload__top_label"] or "", score, row["status"], row["reason"]]
-        yield writer.writerow(cell_safe(cell) for cell in [*cells, str(row["upload_id"] or "")])
+        fits = {True: "yes", False: "no", None: ""}[row["upload__fits"]]
+        found = [row["upload__top_label"] or "", score, fits, row["status"], row["reason"], str(row["upload_id"] or "")]
+        yield writer.writerow(cell_safe(cell) for cell in [row["place"], row["name"], *found])
 
 
 def _rows(batch: Batch, sort: str, descending: bool) -> QuerySet:
@@ -109,9 +114,20 @@ def _rows(batch: Batch, sort: str, descending: bool) -> QuerySet:
     return BatchItem.objects.filter(batch=batch).order_by(order, "place").values(*VALUES)
 
 
+def _rows_shown(rows: list[dict]) -> list[dict]:
+    """With the likeliest labels of each, in one more query."""
+    runs = [row["upload__latest_id"] for row in rows if row["upload__top_label"]]
+    found = Prediction.objects.filter(classification__in=runs, rank__lte=BARS).order_by("classification", "rank")
+    bars: dict[int, list[Prediction]] = {}
+    for prediction in found:
+        bars.setdefault(prediction.classification_id, []).append(prediction)
+    return [{**_shown(row), "bars": bars.get(row["upload__latest_id"], [])} for row in rows]
+
+
 def _shown(row: dict) -> dict:
     score = row["upload__top_score"]
     return {
+        "fits": FITS[row["upload__fits"]],
         "place": row["place"],
         "name": row["name"],
         "status": row["status"],

@@ -4,7 +4,9 @@ import csv
 import io
 
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from classifier.models import Batch
 from classifier.tests.colour_engine import ColourTestCase
@@ -57,6 +59,20 @@ class BatchPageTests(ColourTestCase):
         for sort in ("label", "-label", "score", "-score"):  # what has none comes last
             self.assertEqual(self.names(self.client.get(address, {"sort": sort}))[-1], "notes.txt")
         self.assertEqual(self.names(self.client.get(address, {"sort": "nonsense"}))[0], "red.png")
+
+    def test_each_row_shows_its_picture_its_likeliest_labels_and_whether_they_fit(self):
+        notes = SimpleUploadedFile("notes.txt", b"x")
+        address = self.send(self.picture("red"), notes, self.picture("blue"), labels="red, blue, green")["Location"]
+        work()
+        with CaptureQueriesContext(connection) as queries:
+            page = self.client.get(address)
+        red, wrong, _blue = page.context["rows"]
+        self.assertEqual([len(red["bars"]), wrong["bars"]], [3, []])
+        self.assertEqual((red["bars"][0].label, red["fits"], wrong["fits"]), ("red", "fits", ""))
+        self.assertContains(page, "/thumbnail", count=2)
+        self.assertEqual(sum("classifier_prediction" in query["sql"] for query in queries), 1)
+        self.assertEqual([row["fits"] for row in self.rows(f"{address}results.csv")], ["yes", "", "yes"])
+        self.assertEqual(self.names(self.client.get(address, {"sort": "fits"}))[-1], "notes.txt")
 
     def rows(self, address):
         text = b"".join(self.client.get(address).streaming_content).decode("utf-8-sig")

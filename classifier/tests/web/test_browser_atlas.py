@@ -7,6 +7,8 @@ from classifier.models import Upload
 from classifier.tests.browser import PHONE
 from classifier.tests.web.test_browser_labels import LabelsBrowserTestCase
 
+DATETIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"  # HTML takes no six digits after the second
+
 
 class AtlasTests(LabelsBrowserTestCase):
     def setUp(self):
@@ -45,3 +47,7 @@ class AtlasTests(LabelsBrowserTestCase):
             if scheme == "dark":
                 self.assertEqual(Axe().run(plain).response["violations"], [])
                 self.assertLessEqual(plain.evaluate("document.documentElement.scrollWidth"), 390)
+                dot = plain.locator("#atlas a circle").first.bounding_box()
+                self.assertGreater(dot["width"], 10)  # pixels: a finger finds it
+            for time in plain.locator("time").all():
+                self.assertRegex(time.get_attribute("datetime"), DATETIME)

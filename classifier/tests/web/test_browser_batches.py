@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from classifier.tests.browser import PHONE
 from classifier.tests.services.test_batches import work
+from classifier.tests.web.test_browser_atlas import DATETIME
 from classifier.tests.web.test_browser_labels import LABELS, LabelsBrowserTestCase
 
 
@@ -35,3 +36,4 @@ class BatchPageTests(LabelsBrowserTestCase):
                 page.goto(address)
                 self.assertEqual(Axe().run(page).response["violations"], [])
                 self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 390)
+            self.assertRegex(page.locator("time").first.get_attribute("datetime"), DATETIME)
