@@ -6,6 +6,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
@@ -21,7 +22,7 @@ from classifier.http.owners import may_change, owner_keep, owner_key, owner_new,
 from classifier.http.problems import problem_response, told
 from classifier.http.ratelimits import rate_limit_check
 from classifier.http.records import record_of
-from classifier.models import Classification, Upload
+from classifier.models import Classification, Prediction, Upload
 from classifier.pictures import crop
 from classifier.services import engines, uploads
 from classifier.services.fit import fits_well
@@ -160,8 +161,12 @@ def upload_page(
 
 
 def runs_shown(upload: Upload) -> list[Classification]:
-    """The newest rankings of a picture, where there are several."""
-    runs = list(upload.classifications.prefetch_related("predictions")[:RUNS])
+    """The newest rankings of a picture with their likeliest labels, where there are several."""
+    first = Prediction.objects.filter(classification=OuterRef("pk"), rank=1)
+    found = upload.classifications.annotate(
+        label=Subquery(first.values("label")[:1]), percent=100 * Subquery(first.values("score")[:1])
+    )
+    runs = list(found[:RUNS])
     return runs if len(runs) > 1 else []
 
 

@@ -120,10 +120,10 @@ class ResultTests(PageTestCase):
         self.upload = make_run()
         self.address = self.upload.get_absolute_url()
 
-    def test_it_costs_seven_queries(self):
+    def test_it_costs_eight_queries(self):
         # Session; upload with run and feedback; predictions; label sets; embedding to find similar ones by, if any; the
-        # next newer and the next older one.
-        with self.assertNumQueries(7):
+        # next newer and the next older one; its rankings, each with its likeliest label.
+        with self.assertNumQueries(8):
             self.client.get(self.address)
 
     def test_it_shows_labels_cosines_synsets_model_and_times(self):
