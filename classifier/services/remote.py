@@ -108,6 +108,8 @@ def addresses_found(place: str) -> tuple[list[str], int]:
     files, root = files_of(place)
     if MAGIC.search(root):
         paths = sorted(path for path in files.glob(root) if not files.isdir(path))
+        if not paths:
+            raise FileNotFoundError(errno.ENOENT, "Nothing is called so", place)
     elif files.isdir(root):
         paths = files.find(root)
     else:

@@ -66,6 +66,8 @@ class FindingTests(MemoryCase):
             self.put(f"/s/{name}")
         self.assertEqual(remote.addresses_found("memory://s/*.tar")[0], ["memory:///s/1.tar", "memory:///s/2.tar"])
         self.assertEqual(remote.addresses_found("memory://s/gone.png"), (["memory://s/gone.png"], 0))
+        with self.assertRaisesMessage(FileNotFoundError, "Nothing is called so"):
+            remote.addresses_found("memory://s/*.gone")
 
     def test_unknown_kinds_of_address_say_what_to_install(self):
         for place in ("nowhere://bucket/a", "s3x://bucket"):
