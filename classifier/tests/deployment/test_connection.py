@@ -2,9 +2,14 @@
 
 import asyncio
 import socket
+import tempfile
 import time
+import tracemalloc
 from http import HTTPStatus
 from unittest import IsolatedAsyncioTestCase, TestCase
+
+from gunicorn.config import Config
+from gunicorn.http.message import Request
 
 from classifier.benchmark.attack import clients as attacks
 from classifier.benchmark.attack import surroundings
@@ -13,7 +18,7 @@ from classifier.benchmark.server import Server
 from classifier.tests.serving import ServerTestCase
 from heroku_clip import limits
 from heroku_clip.addresses import believed_address, network_of
-from heroku_clip.connection import PIECE_BYTES, Reply
+from heroku_clip.connection import PIECE_BYTES, Incoming, Reply
 from heroku_clip.limits import Patience, Refused, Shares
 
 
@@ -148,6 +153,21 @@ class PatienceTests(TestCase):
         patience = Patience(20, pause=10, grows=True)
         patience.waited, patience.done = limits.TRANSFER_SECONDS, 10**9
         self.assertLessEqual(patience.left(), 0)
+
+
+class IncomingTests(TestCase):
+    def test_a_large_body_is_never_whole_in_memory(self):
+        """gunicorn asks for all that is left of it, and would copy what it was given at each read."""
+        size = 30_000_000
+        incoming = Incoming(head("POST", "/", Content_Length=size))
+        request = Request(Config(), incoming, ("127.0.0.1", 1), 1)
+        incoming.body = self.enterContext(tempfile.TemporaryFile())
+        incoming.body.truncate(size)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        read = sum(len(piece) for piece in iter(lambda: request.body.read(65536), b""))
+        self.assertEqual(read, size)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
 
 
 class ReplyTests(IsolatedAsyncioTestCase):
