@@ -14,6 +14,7 @@ from classifier.logs import line
 from classifier.models import Embedding, Upload
 from classifier.services import texts
 from classifier.services.rows import uploads_lock
+from classifier.services.statements import rows_insert
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,12 +52,8 @@ def embedding_make(*, upload: Upload, weights_sha256: str, embedding: NDArray[np
 
 def embedding_save(*, upload: Upload, weights_sha256: str, embedding: NDArray[np.float32]) -> None:
     """Keep where a model puts a picture; what the same weights said before is replaced."""
-    Embedding.objects.bulk_create(
-        [embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)],
-        update_conflicts=True,
-        unique_fields=["upload", "weights_sha256"],
-        update_fields=["vector"],
-    )
+    made = embedding_make(upload=upload, weights_sha256=weights_sha256, embedding=embedding)
+    rows_insert([made], unique=("upload_id", "weights_sha256"), replaced=("vector",))
 
 
 def embedding_load(*, upload: Upload, weights_sha256: str) -> NDArray[np.float32] | None:

@@ -14,8 +14,7 @@ def verdict_on(*, upload: Upload, run: Classification, labels: Sequence[str], he
 
     What was said over one set of labels says nothing of a run over another.
     """
-    asked = Feedback.objects.filter(upload=upload, label_set=run.label_set)
-    said = asked.first() if labels and heard else None
+    said = Feedback.objects.filter(upload=upload, label_set=run.label_set).first() if labels and heard else None
     return _fields(said, upload.name, labels)
 
 

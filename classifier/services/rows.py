@@ -21,6 +21,7 @@ from django.db.models import Model
 from classifier.errors import Gone
 from classifier.logs import line
 from classifier.models import LabelSet, Upload, UploadQuerySet
+from classifier.services.statements import row_lock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,7 +34,7 @@ DEADLOCKS = ("40P01", "40001")  # https://www.postgresql.org/docs/current/errcod
 
 def upload_lock(pk: UUID) -> None:
     """Lock an upload that is written to until the transaction ends. Raises `Gone`."""
-    if not list(Upload.objects.select_for_update(no_key=True).filter(pk=pk).values_list("pk")):
+    if not row_lock(Upload, pk, "FOR NO KEY UPDATE"):
         raise upload_gone()
 
 
@@ -72,12 +73,7 @@ def row_hold(row: Model) -> bool:
     That is the lock of a foreign key's own check, which Django's comes too late for: at the commit. Others may hold
     and change the row meanwhile.
     """
-    table, how = connection.ops.quote_name(row._meta.db_table), ""
-    if connection.features.has_select_for_update:
-        how = "FOR KEY SHARE"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s {how}", [row.pk])
-        return cursor.fetchone() is not None
+    return row_lock(type(row), row.pk, "FOR KEY SHARE")
 
 
 def deadlocks_retried(function: Callable[P, T]) -> Callable[P, T]:

@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from classifier.errors import ClassifierError, Gone
 from classifier.logs import note
-from classifier.models import Classification, Prediction, Upload, UploadQuerySet
+from classifier.models import Classification, Prediction, Upload
 from classifier.services.embeddings import embedding_save
 from classifier.services.feedback import verdict_on
 from classifier.services.fit import fits_well
 from classifier.services.rows import row_hold, upload_lock
+from classifier.services.statements import row_insert, row_update, rows_insert
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,7 +44,7 @@ def run_start(
     written once and says at once what its run says. A set that was deleted meanwhile leaves its name and its templates.
     """
     saved_set = choice.saved_set if choice.saved_set and row_hold(choice.saved_set) else None
-    run = Classification.objects.create(
+    run = Classification(
         upload=upload,
         model=loaded.info.model,
         precision=loaded.info.precision,
@@ -54,25 +55,24 @@ def run_start(
         seconds_decode=seconds_decode,
         square=square and {"x": round(square.left), "y": round(square.top), "side": round(square.width)},
     )
+    row_insert(run)
     if upload._state.adding:
         _say(upload, _found(run, heard=False) | {"latest": run})
-        upload.save(force_insert=True)
+        row_insert(upload)
     else:
-        _repeat(run, Upload.objects.filter(pk=upload.pk), latest=run)
+        found = _found(run, heard=True) | {"latest": run}
+        if row_update(upload, found):
+            _say(upload, found)
     return run
 
 
-def upload_repeat(run: Classification, *found: engine.Ranked, heard: bool = True) -> None:
-    """Repeat on the upload what its newest run says; a run that was overtaken by another changes nothing."""
-    _repeat(run, Upload.objects.filter(pk=run.upload_id, latest=run), *found, heard=heard)
-
-
-def _repeat(
-    run: Classification, uploads: UploadQuerySet, *ranked: engine.Ranked, heard: bool = True, **more: Classification
-) -> None:
-    found = more | _found(run, *ranked, heard=heard)
-    if uploads.update(**found):
+def upload_repeat(run: Classification, *ranked: engine.Ranked, heard: bool = True) -> bool:
+    """Repeat on the upload what its newest run says; whether it did: a run that another overtook changes nothing."""
+    found = _found(run, *ranked, heard=heard)
+    repeated = row_update(run.upload, found, latest=run)
+    if repeated:
         _say(run.upload, found)
+    return repeated
 
 
 def _say(upload: Upload, found: Mapping[str, object]) -> None:
@@ -145,22 +145,24 @@ def run_finish(*, run: Classification, outcome: Outcome, first: bool = False) ->
     run.seconds_predict = outcome.seconds
     run.status = Classification.Status.DONE
     with transaction.atomic():
-        upload_lock(run.upload_id)
-        run.save(update_fields=["status", "seconds_predict"])
-        Prediction.objects.bulk_create(
-            Prediction(
-                classification=run,
-                rank=ranked.rank,
-                label=ranked.label,
-                index=ranked.index,
-                score=ranked.score,
-                similarity=ranked.similarity,
-            )
-            for ranked in answer.predictions
-        )
+        if not (first and upload_repeat(run, *answer.predictions, heard=False)):  # which locks the row as well
+            upload_lock(run.upload_id)
+            upload_repeat(run, *answer.predictions)
+        row_update(run, {"status": run.status, "seconds_predict": run.seconds_predict})
+        rows_insert([_prediction(run, ranked) for ranked in answer.predictions])
         if answer.embedding is not None:
             embedding_save(upload=run.upload, weights_sha256=run.weights_sha256, embedding=answer.embedding)
-        upload_repeat(run, *answer.predictions, heard=not first)
+
+
+def _prediction(run: Classification, ranked: engine.Ranked) -> Prediction:
+    return Prediction(
+        classification=run,
+        rank=ranked.rank,
+        label=ranked.label,
+        index=ranked.index,
+        score=ranked.score,
+        similarity=ranked.similarity,
+    )
 
 
 def runs_expire() -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from classifier.engine import Answer, Engine, ModelInfo, Ranked
 from classifier.errors import ImageError, ModelUnavailable
-from classifier.models import Classification, Prediction, Upload
+from classifier.models import Classification, Upload
 from classifier.services import engines, runs, uploads
 from classifier.tests.photos import PHOTOS
 
@@ -88,7 +88,7 @@ class UploadCreateTests(TestCase):
         self.assertIn("out of luck", run.reason)
 
     def test_predictions_and_done_are_stored_together_or_not_at_all(self):
-        broken = mock.patch.object(Prediction.objects, "bulk_create", side_effect=RuntimeError("disk full"))
+        broken = mock.patch.object(runs, "rows_insert", side_effect=RuntimeError("disk full"))
         with use_engine(), broken, self.assertRaisesMessage(RuntimeError, "disk full"):
             uploads.upload_create(file=png(), name="a.png", owner="me")
         run = Classification.objects.get()
@@ -134,7 +134,7 @@ class NewestRunTests(TestCase):
             upload = uploads.upload_create(file=png(), name="a.png", owner="me")
         of_upload = [query["sql"] for query in asked if query["sql"].startswith(("INSERT", "UPDATE", "SELECT"))]
         of_upload = [sql.split()[0] for sql in of_upload if '"classifier_upload"' in sql and "SUM(" not in sql]
-        self.assertEqual(of_upload, ["INSERT", "SELECT", "UPDATE"])  # the lock is between
+        self.assertEqual(of_upload, ["INSERT", "UPDATE"])  # which locks the row, too
         stored = Upload.objects.get(pk=upload.pk)
         self.assertEqual((stored.latest_id, stored.status, stored.top_label), (upload.latest_id, "done", "espresso"))
 
