@@ -62,6 +62,6 @@ class SchemaTests(LiveServerTestCase):
             self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
             rates = json.loads(report.read_text())["valid_rates"]
         # It got through to the work itself, and not only to refusals.
-        self.assertEqual(len(rates), 18)
+        self.assertEqual(len(rates), 19)
         for operation, rate in rates.items():
             self.assertGreater(rate["fuzzing"]["accepted"], 0, operation)
