@@ -31,6 +31,7 @@ bind = f"0.0.0.0:{env('PORT', '8000')}"
 # applications without a model, so it counts only where a person set it. No preload: a fork after torch's threads
 # have started hangs.
 workers = 1 if env("WEB_CONCURRENCY_SET_BY", "") else env_count("WEB_CONCURRENCY", 1)
+os.environ["SERVER_PROCESSES"] = str(workers)  # which share the memory that there is
 worker_class = BufferingWorker
 # More than CLIP_SLOTS and CLIP_QUEUE together, so that pages are served while pictures wait.
 threads = env_count("WEB_THREADS", 24)

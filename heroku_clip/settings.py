@@ -150,6 +150,8 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes
 _ON_HEROKU_OR_BUILT = ON_HEROKU or bool(os.environ.get("SOURCE_VERSION", "").strip())
 _DYNO_MB = env_number("DYNO_RAM", 512 if _ON_HEROKU_OR_BUILT else 0, minimum=0)
 MEMORY_MB = env_number("MEMORY_MB", _DYNO_MB, minimum=0)
+# Among which it is divided, each with a model of its own; gunicorn.conf.py says how many it starts.
+SERVER_PROCESSES = int(env_number("SERVER_PROCESSES", 1, minimum=1))
 
 CLIP_MODEL = os.environ.get("CLIP_MODEL", "").strip() or "ViT-B/32"
 CLIP_PRECISION = os.environ.get("CLIP_PRECISION", "").strip() or "auto"

@@ -23,6 +23,7 @@ def memory_share(loaded: Engine) -> None:
     from classifier.engine.footprint import image_memory, streamed_text_memory, text_memory
 
     limit = memory_limit(int(settings.MEMORY_MB * 1e6) or None)
+    limit = limit and limit // settings.SERVER_PROCESSES
     left = memory_left(limit, image_memory(loaded.info.manifest, settings.CLIP_SLOTS))
     if left < LEAST:
         logger.warning("%s", line(event="memory_short", left_mb=left / 1e6, limit_mb=(limit or 0) / 1e6))

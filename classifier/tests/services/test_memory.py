@@ -55,6 +55,13 @@ class MemoryTests(SimpleTestCase):
                 self.assertLessEqual(texts.idle.memory, ROOM.size)
                 self.assertEqual(limits.decode_memory(), ROOM.size)
 
+    def test_processes_share_what_there_is(self):
+        self.share(Loaded("int8", "int8"), 512)
+        alone = ROOM.size
+        with override_settings(SERVER_PROCESSES=2):
+            self.share(Loaded("int8", "int8"), 1024)
+        self.assertEqual(ROOM.size, alone)
+
     def test_a_larger_model_leaves_less_for_pictures_and_reads_texts_in_pieces(self):
         small, large = Loaded("int8", "int8"), Loaded("fp16", "fp16")
         self.share(small, 512)
