@@ -89,6 +89,7 @@ class Command(BaseCommand):
         from PIL import Image
 
         from classifier.benchmark.offline import Comparison, compare_heads, start_seconds
+        from classifier.benchmark.resident import resident
         from classifier.engine.checkpoint import checkpoint_open
         from classifier.engine.conversion import checkpoint_path
 
@@ -116,6 +117,8 @@ class Command(BaseCommand):
                     f"{f'int8 against {name}':45} {faster} times faster at batch {', '.join(map(str, ratios))}"
                 )
         for figure, value in compare_heads(checkpoint):
+            self.stdout.write(f"{figure:45} {value}")
+        for figure, value in resident(checkpoint, config, photos):
             self.stdout.write(f"{figure:45} {value}")
         seconds = start_seconds(config, photos[0])
         self.stdout.write(f"{'process start to first prediction':45} {seconds:.1f} s ({manifest['precision']})")

@@ -12,6 +12,8 @@ from django.test import SimpleTestCase, override_settings
 
 from classifier.benchmark.contestants import OPENVINO_DYNAMIC, OPENVINO_STATIC, installed, openais_network, openvino
 from classifier.benchmark.offline import row_cosines
+from classifier.benchmark.resident import huggingface_state, resident
+from classifier.engine import Config
 from classifier.engine.checkpoint import checkpoint_open
 from classifier.tests import checkpoints
 from classifier.tests.engine.test_tower import photo_pixels
@@ -57,3 +59,19 @@ class BenchmarkTests(SimpleTestCase):
                 self.assertGreater(cosines.min(), 0.99)
                 self.assertLess(cosines.min(), 0.999999)  # something was rounded
                 self.assertGreater(contestant.weights, 100_000)
+
+    def test_faster_clip_is_given_the_tower_by_hugging_faces_names(self):
+        checkpoint = checkpoint_open(checkpoints.checkpoint("tiny"))
+        state, ours = huggingface_state(checkpoint), checkpoint.image_state()
+        layers = checkpoint.shape.layers
+        self.assertEqual(len(state), 8 + 16 * layers)
+        layer = "vision_model.encoder.layers.0."
+        for piece, letter in zip(ours["transformer.resblocks.0.attn.in_proj_weight"].chunk(3), "qkv", strict=True):
+            self.assertTrue(torch.equal(state[f"{layer}self_attn.{letter}_proj.weight"], piece.float()))
+        for name in ("layer_norm1.weight", "mlp.fc1.bias", "mlp.fc2.weight", "self_attn.out_proj.weight"):
+            self.assertIn(f"{layer}{name}", state)
+        self.assertEqual(state["visual_projection.weight"].shape, ours["proj"].T.shape)
+
+    def test_without_faster_clip_or_for_another_shape_its_row_is_left_out(self):
+        checkpoint = checkpoint_open(checkpoints.checkpoint("tiny"))
+        self.assertEqual(list(resident(checkpoint, Config("tiny", checkpoints.Path()), [])), [])
