@@ -2,9 +2,11 @@
 
 import secrets
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
@@ -108,3 +110,15 @@ def _session_counts(request: HttpRequest) -> bool:
     if check_csrf(request) is not None:
         raise Problem(403, "csrf", "With a session cookie, send the CSRF token in X-CSRFToken; or send no cookies.")
     return True
+
+
+def upload_mine(request: HttpRequest, upload_id: UUID, what: str, may: str = "change") -> Upload:
+    """An upload that the caller may change, or delete; `what`, for the refusal, says what for."""
+    caller = request.auth
+    upload = get_object_or_404(Upload, pk=upload_id)
+    if not (caller.api_key or caller.secret or caller.session):
+        detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
+        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+    if not caller.may_change(upload, may):
+        raise Problem(403, "forbidden", f"Only whoever made this upload can {what}.")
+    return upload

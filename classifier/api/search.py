@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import model_validator
 
-from classifier.api.callers import Bearer, Caller
+from classifier.api.callers import Bearer, Caller, upload_mine
 from classifier.api.schemas import (
     TEMPLATE,
     PredictionSchema,
@@ -161,7 +161,7 @@ def upload_relabel(request: HttpRequest, upload_id: UUID, choice: RelabelSchema)
 
     With `square` only that part is looked at, cut from the copy that was kept (at most 512 pixels a side).
     """
-    upload = _mine(request, upload_id, "have it looked at again")
+    upload = upload_mine(request, upload_id, "have it looked at again")
     labels = choice_make(
         labels=choice.candidate_labels, template=choice.hypothesis_template, label_set=choice.label_set
     )
@@ -186,20 +186,8 @@ def upload_relabel(request: HttpRequest, upload_id: UUID, choice: RelabelSchema)
 )
 def upload_runs(request: HttpRequest, upload_id: UUID) -> Any:
     """The newest twenty with all their labels, for whoever made the upload."""
-    upload = _mine(request, upload_id, "read its rankings")
+    upload = upload_mine(request, upload_id, "read its rankings")
     return {"items": list(upload.classifications.prefetch_related("predictions")[:RUNS])}
-
-
-def _mine(request: HttpRequest, upload_id: UUID, what: str) -> Upload:
-    """An upload that the caller may change."""
-    caller = request.auth
-    upload = get_object_or_404(Upload, pk=upload_id)
-    if not (caller.api_key or caller.secret or caller.session):
-        detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
-        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
-    if not caller.may_change(upload):
-        raise Problem(403, "forbidden", f"Only whoever made this upload can {what}.")
-    return upload
 
 
 def _owner(caller: Caller, everyone: bool) -> str | None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
 from classifier.api.bodies import multipart_image
-from classifier.api.callers import Bearer
+from classifier.api.callers import Bearer, upload_mine
 from classifier.api.known import known_check
 from classifier.api.schemas import CreatedSchema, PageSchema, ProblemSchema, RecordSchema, created_of
 from classifier.http.idempotency import Stored, request_once
@@ -193,12 +193,6 @@ def upload_read(request: HttpRequest, upload_id: UUID) -> Any:
 )
 def upload_delete(request: HttpRequest, upload_id: UUID) -> Any:
     """With the upload's secret, the API key that made it, the session that made it, or as staff. For good."""
-    upload = get_object_or_404(Upload, pk=upload_id)
-    caller = request.auth
-    if not (caller.api_key or caller.secret or caller.session):
-        detail = "Send the secret of this upload, or the API key that made it, as Authorization: Bearer TOKEN."
-        raise Problem(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
-    if not caller.may_change(upload, "delete"):
-        raise Problem(403, "forbidden", "Only whoever made this upload can delete it.")
+    upload = upload_mine(request, upload_id, "delete it", "delete")
     uploads.upload_delete(upload=upload)
     return Status(204, None)

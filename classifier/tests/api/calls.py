@@ -1,5 +1,9 @@
 """What the tests of the REST API call it with."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, TestCase
 
@@ -53,3 +57,13 @@ class ApiTestCase(TestCase):
         self.assertTrue(problem["title"])
         self.assertIn(detail, problem["detail"])
         return problem
+
+
+def code_run(test: TestCase, command: list[str], path: Path, code: str) -> str:
+    """What code that is shown to people prints; it has to end well. Skips the test where nothing can run it."""
+    if shutil.which(command[0]) is None:
+        test.skipTest(f"{command[0]} is not installed")
+    path.write_text(code)
+    run = subprocess.run([*command, path.name], cwd=path.parent, capture_output=True, text=True, timeout=60)
+    test.assertEqual(run.returncode, 0, f"{code}\n{run.stdout}\n{run.stderr}")
+    return run.stdout

@@ -1,8 +1,6 @@
 """The examples of docs/api.md, run word for word against a server; only its address, the key and the photo differ."""
 
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +11,7 @@ from PIL import Image
 
 from classifier.models import ApiKey, Upload
 from classifier.services.keys import api_key_issue
+from classifier.tests.api.calls import code_run
 from classifier.tests.photos import PHOTOS
 
 # Language of a fenced block -> how to run it, and the file name it needs.
@@ -39,12 +38,7 @@ class ExampleTests(LiveServerTestCase):
 
     def run_example(self, language: str, code: str) -> str:
         command, name = RUNNERS[language]
-        if shutil.which(command[0]) is None:
-            self.skipTest(f"{command[0]} is not installed")
-        (self.directory / name).write_text(code)
-        run = subprocess.run([*command, name], cwd=self.directory, capture_output=True, text=True, timeout=60)
-        self.assertEqual(run.returncode, 0, f"{code}\n{run.stdout}\n{run.stderr}")
-        return run.stdout
+        return code_run(self, command, self.directory / name, code)
 
     def test_each_runs_and_tells_what_is_in_the_photo(self):
         Upload.objects.create(api_key=self.api_key, name="a.jpg", format="JPEG", width=1, height=1, image=b"")

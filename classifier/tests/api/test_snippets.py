@@ -1,8 +1,6 @@
 """The code that the documentation shows for each operation, run as it stands; only ids, keys and the photo differ."""
 
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -16,6 +14,7 @@ from classifier.api.v1 import api
 from classifier.models import ApiKey, LabelSet, Upload
 from classifier.services.keys import api_key_issue
 from classifier.services.label_sets import label_set_create
+from classifier.tests.api.calls import code_run
 from classifier.tests.photos import encoded, photo
 from classifier.tests.tiny_server import tiny_server
 
@@ -62,12 +61,7 @@ class SnippetTests(LiveServerTestCase):
 
     def run_code(self, language: str, code: str) -> str:
         command, name = RUNNERS[language]
-        if shutil.which(command[0]) is None:
-            self.skipTest(f"{command[0]} is not installed")
-        (self.directory / name).write_text(code)
-        run = subprocess.run([*command, name], cwd=self.directory, capture_output=True, text=True, timeout=60)
-        self.assertEqual(run.returncode, 0, f"{code}\n{run.stdout}\n{run.stderr}")
-        return run.stdout
+        return code_run(self, command, self.directory / name, code)
 
     def check(self, language: str) -> None:
         request = self.client.get(reverse("api:openapi-json")).wsgi_request
